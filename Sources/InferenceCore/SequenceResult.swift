@@ -1,0 +1,49 @@
+/// One of the likeliest tokens at a position.
+package struct TopLogprob: Sendable, Equatable {
+    package var tokenID: TokenID
+    /// Natural logarithm of the model's probability.
+    package var logprob: Float
+
+    package init(tokenID: TokenID, logprob: Float) {
+        self.tokenID = tokenID
+        self.logprob = logprob
+    }
+}
+
+/// The log-probability of a token at its position, under the model's own distribution.
+///
+/// Computed from the raw logits, before penalties, biases and temperature, as OpenAI and vLLM report them.
+package struct TokenLogprob: Sendable, Equatable {
+    package var tokenID: TokenID
+    /// Natural logarithm of the model's probability.
+    package var logprob: Float
+    /// The likeliest tokens, likeliest first, ties by the lower id; as many as were asked for.
+    package var top: [TopLogprob]
+
+    package init(tokenID: TokenID, logprob: Float, top: [TopLogprob] = []) {
+        self.tokenID = tokenID
+        self.logprob = logprob
+        self.top = top
+    }
+}
+
+/// What the last stage answers for one sequence of a micro-batch.
+package struct SequenceResult: Sendable, Equatable {
+    package var sequenceID: SequenceID
+    /// The sampled token; nil when the step did not ask to sample.
+    package var tokenID: TokenID?
+    /// Present when `SamplingParameters.logprobs` asked for it and a token was sampled.
+    package var logprob: TokenLogprob?
+    /// For positions `startPosition + 1 ...` of the chunk, as far as the tokens were known.
+    package var promptLogprobs: [TokenLogprob]
+
+    package init(
+        sequenceID: SequenceID, tokenID: TokenID? = nil, logprob: TokenLogprob? = nil,
+        promptLogprobs: [TokenLogprob] = []
+    ) {
+        self.sequenceID = sequenceID
+        self.tokenID = tokenID
+        self.logprob = logprob
+        self.promptLogprobs = promptLogprobs
+    }
+}
