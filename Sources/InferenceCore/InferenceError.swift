@@ -43,7 +43,7 @@ package struct InferenceError: Error, Sendable, CustomStringConvertible {
     ///   - code: the kind of failure.
     ///   - message: got and expected, without any request content.
     ///   - cause: the error beneath.
-    package init(_ code: Code, _ message: String, cause: (any Error)? = nil) {
+    package init(code: Code, message: String, cause: (any Error)? = nil) {
         self.code = code
         self.message = message
         self.cause = cause

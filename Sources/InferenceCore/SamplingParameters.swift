@@ -103,11 +103,11 @@ package struct SamplingParameters: Sendable, Equatable {
         try require(count <= Self.maxListedTokens, "\(field) has \(count) entries; expected at most \(Self.maxListedTokens)")
         for token in tokens where Int(token) >= vocabularySize {
             throw InferenceError(
-                .invalidRequest, "\(field) holds token id \(token); expected less than \(vocabularySize)")
+                code: .invalidRequest, message: "\(field) holds token id \(token); expected less than \(vocabularySize)")
         }
     }
 
     private func require(_ condition: Bool, _ message: @autoclosure () -> String) throws(InferenceError) {
-        if !condition { throw InferenceError(.invalidRequest, message()) }
+        if !condition { throw InferenceError(code: .invalidRequest, message: message()) }
     }
 }
