@@ -1,0 +1,177 @@
+// CKernels: the numeric kernels, in C with SIMD, behind one table of functions per instruction set.
+//
+// Letters used below: T tokens, N weight rows (outputs), K weight columns (inputs), B = ceil(K / 32) blocks of 32,
+// P = ceil(N / 16) panels of 16 rows, dh head width, KVH kv heads, G query heads per kv head.
+//
+// Every table computes bit-identical results: reductions have one fixed order, fused multiply-adds are explicit, and
+// exp is one polynomial. A token's result depends neither on the batch it is in nor on how work is split.
+#ifndef CKERNELS_H
+#define CKERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---------------------------------------------------------------------------------------------------------------
+// Weights: panels of 16 output rows.
+
+/// How the panels of a matrix are stored. A panel is B consecutive block records; record sizes in bytes:
+/// - CK_Q4_MIN  (Q4_1), 320: 256 nibble bytes, 16 f16 scales d, 16 f16 minimums m; weight = d * q + m.
+/// - CK_Q4_ZERO (Q4_0), 288: 256 nibble bytes, 16 f16 scales; weight = d * (q - 8).
+/// - CK_Q8_ZERO (Q8_0), 544: 512 bytes, 16 f16 scales; weight = d * (q - 128).
+/// - CK_Q8_HALF (Q6_K), 640: 512 bytes, 16 f32 scales of columns 0..<16, 16 of columns 16..<32; weight = d * (q - 128).
+/// - CK_F32 2048, CK_F16 1024, CK_BF16 1024: [32 columns, 16 rows] values.
+/// 512 quantised bytes are [8 groups, 16 rows, 4 columns]; 256 nibble bytes are [4, 16 rows, 4 columns] where the low
+/// nibble of part i belongs to group i and the high nibble to group i + 4. Rows and columns past the end are zero
+/// weights (zero scale).
+typedef enum ck_weight_kind {
+    CK_Q4_MIN = 0,
+    CK_Q4_ZERO = 1,
+    CK_Q8_ZERO = 2,
+    CK_Q8_HALF = 3,
+    CK_F32 = 4,
+    CK_F16 = 5,
+    CK_BF16 = 6,
+} ck_weight_kind;
+
+/// Bytes of one block record (16 rows x 32 columns).
+size_t ck_record_bytes(ck_weight_kind kind);
+
+/// A packed matrix [N, K]; the panels are owned by the caller.
+typedef struct ck_matrix {
+    const uint8_t *panels;  ///< [P, B] records, 64-byte aligned
+    size_t rows;            ///< N
+    size_t blocks;          ///< B
+    ck_weight_kind kind;
+} ck_matrix;
+
+/// Packs 16 rows of a ggml tensor into one panel. `rows[i]` points at row i's first block of ggml type `ggml_type`
+/// (0 F32, 1 F16, 2 Q4_0, 3 Q4_1, 8 Q8_0, 14 Q6_K, 30 BF16) or is NULL for a padding row; `columns` is K.
+/// Returns false when the type has no packing.
+bool ck_pack_panel(uint32_t ggml_type, const uint8_t *const rows[16], size_t columns, uint8_t *panel);
+
+/// The panel kind of a ggml type, or -1.
+int ck_kind_of_type(uint32_t ggml_type);
+
+// ---------------------------------------------------------------------------------------------------------------
+// Activations.
+
+/// One block of 32 quantised activations: x[i] ~ scale * q[i], one cache line.
+typedef struct ck_act_block {
+    float scale;             ///< amax / 127, 0 for a block of zeros
+    float scaled_sum;        ///< scale * sum(q)
+    int32_t neg8_sum;        ///< -8 * sum(q)
+    int32_t neg128_sum;      ///< -128 * sum(q)
+    int32_t neg128_low;      ///< -128 * sum(q[0..<16])
+    int32_t neg128_high;     ///< -128 * sum(q[16..<32])
+    int32_t unused[2];
+    int8_t q[32];
+} ck_act_block;
+
+/// What a product does with the output that is there.
+typedef enum ck_store { CK_STORE = 0, CK_ACCUMULATE = 1 } ck_store;
+
+// ---------------------------------------------------------------------------------------------------------------
+// Attention over a paged cache.
+
+enum { CK_KV_BLOCK = 16 };
+
+/// One (sequence, kv head) attention problem. Flattened row r is query r / G, head r % G of the kv head's group.
+typedef struct ck_attention {
+    const float *query;        ///< query token i's G heads [G, dh] of this kv head start at query + i * query_stride
+    float *output;             ///< the same form
+    size_t query_stride, output_stride;
+    const uint16_t *keys;      ///< f16 [blocks, KVH, dh, 16], already offset to this kv head
+    const uint16_t *values;    ///< f16 [blocks, KVH, 16, dh], already offset to this kv head
+    size_t block_stride;       ///< elements from one block to the next: KVH * dh * 16
+    const int32_t *block_table;///< block ids of the sequence, in order
+    size_t first_position;     ///< query token i sees positions 0...first_position + i
+    size_t group;              ///< G
+    size_t head_width;         ///< dh, a multiple of 16, at most 256
+    float scale;               ///< multiplies q.k
+} ck_attention;
+
+// ---------------------------------------------------------------------------------------------------------------
+// The table.
+
+typedef enum ck_isa { CK_GENERIC = 0, CK_AVX2 = 1, CK_AVX512 = 2 } ck_isa;
+
+typedef struct ck_kernels {
+    ck_isa isa;
+    /// Quantises `columns` floats (padded with zeros to whole blocks) into blocks[0..<B].
+    void (*quantize_row)(const float *x, size_t columns, ck_act_block *blocks);
+    /// Quantised product: out[t * out_stride + n] (=, +=) sum_k W[n, k] * x[t, k], n in panels
+    /// panel_begin..<panel_end (rows past N are not written), t in 0..<tokens. activations: [tokens, B].
+    void (*matmul_q)(const ck_matrix *w, size_t panel_begin, size_t panel_end, const ck_act_block *activations,
+                     size_t tokens, float *out, size_t out_stride, ck_store store);
+    /// The same for the float kinds. activations: [tokens, B * 32] floats, zero-padded.
+    void (*matmul_f)(const ck_matrix *w, size_t panel_begin, size_t panel_end, const float *activations, size_t tokens,
+                     float *out, size_t out_stride, ck_store store);
+    /// out[i] = x[i] * (1 / sqrt(mean(x^2) + epsilon)) * weight[i]; may be in place.
+    void (*rmsnorm)(const float *x, const float *weight, float epsilon, size_t n, float *out);
+    /// out[i] += x[i].
+    void (*add)(const float *x, size_t n, float *out);
+    /// out[i] = silu(gate[i]) * up[i]; may be in place.
+    void (*silu_mul)(const float *gate, const float *up, size_t n, float *out);
+    /// In place rotation of `heads` heads [heads, dh]; cosine, sine: [rotary / 2]; pairs (2i, 2i + 1); the values from
+    /// `rotary` to dh stay.
+    void (*rope_interleaved)(float *x, size_t heads, size_t head_width, size_t rotary, const float *cosine,
+                             const float *sine);
+    /// The same for pairs (i, i + rotary / 2).
+    void (*rope_halves)(float *x, size_t heads, size_t head_width, size_t rotary, const float *cosine,
+                        const float *sine);
+    void (*f32_to_f16)(const float *x, size_t n, uint16_t *out);   ///< nearest even
+    void (*f16_to_f32)(const uint16_t *x, size_t n, float *out);
+    void (*bf16_to_f32)(const uint16_t *x, size_t n, float *out);
+    void (*dequantize_q8_0)(const uint8_t *blocks, size_t n, float *out);  ///< n a multiple of 32
+    /// Writes one token's key and value rows of one kv head into slot `offset` of its block (keys [dh, 16], values
+    /// [16, dh]). Values are clamped to finite f16 so that a reused block can never poison its next owner.
+    void (*kv_write)(const float *key, const float *value, size_t head_width, size_t offset, uint16_t *key_block,
+                     uint16_t *value_block);
+    /// Attends flattened rows row_begin..<row_end.
+    void (*attend)(const ck_attention *a, size_t row_begin, size_t row_end);
+    /// The largest value, and log(sum(exp(x))) when log_sum_exp is not NULL; n >= 1.
+    float (*max_log_sum_exp)(const float *x, size_t n, float *log_sum_exp);
+    /// The lowest index of the largest value; n >= 1.
+    size_t (*argmax)(const float *x, size_t n);
+    /// out[i] = exp((x[i] - shift) * factor); returns the sum in the fixed order.
+    float (*exp_scaled)(const float *x, size_t n, float shift, float factor, float *out);
+} ck_kernels;
+
+/// The table of one instruction set, or NULL where this machine or build lacks it.
+const ck_kernels *ck_kernels_for(ck_isa isa);
+
+/// The best table for this machine, or the one that FATHOM_KERNELS (generic, avx2, avx512) names when it is available.
+const ck_kernels *ck_kernels_active(void);
+
+// ---------------------------------------------------------------------------------------------------------------
+// Memory and threads.
+
+/// Zeroed memory, 64-byte aligned, in huge pages where they help; NULL when there is none.
+void *ck_allocate(size_t bytes);
+void ck_release(void *memory, size_t bytes);
+
+/// A pool of persistent threads; thread 0 is whoever calls ck_pool_run. Waiting spins briefly, then parks on a futex, so
+/// that throughput falls in proportion when other processes take cores.
+typedef struct ck_pool ck_pool;
+
+/// NULL when threads cannot be made. threads: 1...256.
+ck_pool *ck_pool_create(size_t threads);
+void ck_pool_destroy(ck_pool *pool);
+size_t ck_pool_threads(const ck_pool *pool);
+/// Runs body(context, thread) on every thread and returns when all have returned. Not reentrant; one caller at a time.
+void ck_pool_run(ck_pool *pool, void (*body)(void *context, size_t thread), void *context);
+/// Inside a region, called by all threads the same number of times: nobody passes until all have arrived. Sets the
+/// claim counter to 0.
+void ck_pool_barrier(ck_pool *pool);
+/// Inside a region: 0, 1, 2, ... each given to one thread; starts at 0 in each region and after each barrier.
+size_t ck_pool_claim(ck_pool *pool);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

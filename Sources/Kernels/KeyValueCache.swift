@@ -1,0 +1,92 @@
+import CKernels
+
+/// The paged f16 key/value cache of a range of layers: `blockCount` blocks of 16 positions each.
+///
+/// Per layer, keys are `[block, KVH, dh, 16]` (transposed, so that 16 positions are scored at once) and values
+/// `[block, KVH, 16, dh]`. Values that f16 cannot hold are clamped, so a reused block never carries an infinity.
+// @unchecked: threads write disjoint slots, then read after a barrier.
+package final class KeyValueCache: @unchecked Sendable {
+    /// Positions per block.
+    package static let blockSize = Int(CK_KV_BLOCK)
+
+    package let layerCount: Int
+    package let blockCount: Int
+    package let kvHeads: Int
+    package let headWidth: Int
+    private let keys: AlignedBuffer<UInt16>
+    private let values: AlignedBuffer<UInt16>
+    private let kernels: KernelSet
+
+    /// - Parameter headWidth: a multiple of 16, at most 256.
+    /// - Throws: `KernelError` `invalidArgument`, `resourceExhausted`.
+    package init(layerCount: Int, blockCount: Int, kvHeads: Int, headWidth: Int, kernels: KernelSet = .active) throws {
+        guard layerCount >= 0, blockCount >= 0, kvHeads > 0, headWidth > 0, headWidth % 16 == 0, headWidth <= 256 else {
+            throw KernelError(
+                code: .invalidArgument,
+                message: "key/value cache: got \(layerCount) layers, \(blockCount) blocks, \(kvHeads) heads of "
+                    + "\(headWidth); expected a head width that is a multiple of 16 up to 256")
+        }
+        self.layerCount = layerCount
+        self.blockCount = blockCount
+        self.kvHeads = kvHeads
+        self.headWidth = headWidth
+        self.kernels = kernels
+        let count = layerCount * blockCount * kvHeads * headWidth * Self.blockSize
+        keys = try AlignedBuffer(count: count)
+        values = try AlignedBuffer(count: count)
+    }
+
+    /// Bytes of one block over all layers.
+    package var bytesPerBlock: Int { layerCount * kvHeads * headWidth * Self.blockSize * 4 }
+
+    /// Stores one token's keys and values, each `[KVH, dh]` f32, in slot `offset` of `block`.
+    /// - Parameter layer: index within this cache's layers.
+    package func write(
+        layer: Int, block: Int32, offset: Int, key: UnsafePointer<Float>, value: UnsafePointer<Float>
+    ) {
+        precondition(layer >= 0 && layer < layerCount && block >= 0 && block < blockCount)
+        precondition(offset >= 0 && offset < Self.blockSize)
+        for head in 0..<kvHeads {
+            let base = element(layer: layer, block: Int(block), head: head)
+            kernels.table.pointee.kv_write(
+                key + head * headWidth, value + head * headWidth, headWidth, offset, keys.pointer + base,
+                values.pointer + base)
+        }
+    }
+
+    /// Causal attention of one sequence and one kv head.
+    ///
+    /// Row `r` of `rows` is query token `r / group`, head `r % group` of the kv head's group; the result of a row does
+    /// not depend on which rows are asked for together. Several rows per call reuse each converted block (about 8 pay).
+    /// - Parameters:
+    ///   - query: `[tokens, queryStride]` f32, already rotated; query head `h` of kv head `j` is at `(j * group + h) * dh`.
+    ///   - output: the same form, written.
+    ///   - blockTable: the sequence's blocks in order, covering `firstPosition + tokens` positions.
+    ///   - firstPosition: position of query token 0; token `i` sees positions `0...firstPosition + i`.
+    ///   - scale: multiplies q·k, usually `1 / sqrt(dh)`.
+    package func attend(
+        layer: Int, kvHead: Int, group: Int, rows: Range<Int>, query: UnsafePointer<Float>, queryStride: Int,
+        output: UnsafeMutablePointer<Float>, outputStride: Int, blockTable: UnsafePointer<Int32>, blockTableCount: Int,
+        firstPosition: Int, scale: Float
+    ) {
+        if rows.isEmpty { return }
+        precondition(layer >= 0 && layer < layerCount && kvHead >= 0 && kvHead < kvHeads && group > 0)
+        let lastPosition = firstPosition + (rows.upperBound - 1) / group
+        precondition(rows.lowerBound >= 0 && firstPosition >= 0 && lastPosition / Self.blockSize < blockTableCount)
+        for index in 0...lastPosition / Self.blockSize {
+            precondition(blockTable[index] >= 0 && blockTable[index] < blockCount, "block table names a missing block")
+        }
+        let base = element(layer: layer, block: 0, head: kvHead)
+        let headOffset = kvHead * group * headWidth
+        var problem = ck_attention(
+            query: query + headOffset, output: output + headOffset, query_stride: queryStride,
+            output_stride: outputStride, keys: keys.pointer + base, values: values.pointer + base,
+            block_stride: kvHeads * headWidth * Self.blockSize, block_table: blockTable,
+            first_position: firstPosition, group: group, head_width: headWidth, scale: scale)
+        kernels.table.pointee.attend(&problem, rows.lowerBound, rows.upperBound)
+    }
+
+    private func element(layer: Int, block: Int, head: Int) -> Int {
+        ((layer * blockCount + block) * kvHeads + head) * headWidth * Self.blockSize
+    }
+}
