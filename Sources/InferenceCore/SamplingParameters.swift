@@ -14,7 +14,7 @@ package struct SamplingParameters: Sendable, Equatable {
     package var presencePenalty: Double
     /// Subtracted from a token's logit for each time it was generated before, -2...2.
     package var frequencyPenalty: Double
-    /// Divides positive and multiplies negative logits of tokens in the prompt or generated before; 0 < x <= 10; 1 is off.
+    /// Divides positive and multiplies negative logits of tokens seen before, prompt included; 0 < x <= 10; 1 is off.
     package var repetitionPenalty: Double
     /// Added to logits, each -100...100, at most `maxListedTokens` entries.
     package var logitBias: [TokenID: Double]
@@ -100,10 +100,12 @@ package struct SamplingParameters: Sendable, Equatable {
     private func validateTokens(
         _ tokens: some Swift.Sequence<TokenID>, count: Int, _ field: String, _ vocabularySize: Int
     ) throws(InferenceError) {
-        try require(count <= Self.maxListedTokens, "\(field) has \(count) entries; expected at most \(Self.maxListedTokens)")
+        try require(
+            count <= Self.maxListedTokens, "\(field) has \(count) entries; expected at most \(Self.maxListedTokens)")
         for token in tokens where Int(token) >= vocabularySize {
             throw InferenceError(
-                code: .invalidRequest, message: "\(field) holds token id \(token); expected less than \(vocabularySize)")
+                code: .invalidRequest,
+                message: "\(field) holds token id \(token); expected less than \(vocabularySize)")
         }
     }
 

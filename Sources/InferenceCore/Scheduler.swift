@@ -1,0 +1,294 @@
+/// Decides what each step computes: continuous batching, chunked prefill, preemption by recompute, fair queueing.
+///
+/// A pure value: no clock, no I/O, no randomness; the same calls give the same decisions. The owner calls `schedule`
+/// until it returns nil, runs the batches through all stages in that order, and gives each result to `apply`.
+///
+/// Policy:
+/// - Decodes come first in the token budget of a micro-batch, then chunks of admitted prompts, then new admissions.
+/// - With several stages the decodes are spread over as many micro-batches as there are stages. A sequence is in at most
+///   one of them, because its next token depends on the last.
+/// - A sequence is admitted when the blocks of all its tokens are free and unclaimed. Its generation may outgrow the
+///   cache; then the youngest sequence gives its blocks back and is computed again later. The oldest is never preempted,
+///   so something always finishes.
+/// - Waiting sequences are chosen by ``FairQueue``.
+package struct Scheduler: Sendable {
+    package let configuration: SchedulerConfiguration
+    /// The block pool, for reading.
+    package private(set) var blocks: BlockManager
+    /// Sequences that hold blocks, oldest first.
+    package private(set) var running: [Sequence] = []
+    /// Times a sequence gave its blocks back to an older one.
+    package private(set) var preemptionCount = 0
+
+    private var queue = FairQueue()
+    private var inFlight: [StepInFlight] = []
+    private var released: [SequenceID] = []
+    private var nextStepID: UInt64 = 1
+
+    /// What the scheduler expects back.
+    private struct StepInFlight: Sendable {
+        struct Entry: Sendable {
+            var id: SequenceID
+            var samples: Bool
+            var promptLogprobCount: Int
+        }
+        var stepID: UInt64
+        var entries: [Entry]
+    }
+
+    /// Creates an idle scheduler; all bounds must be at least 1.
+    package init(configuration: SchedulerConfiguration) {
+        precondition(
+            configuration.maxBatchedTokens > 0 && configuration.maxRunningSequences > 0
+                && configuration.maxWaitingSequences > 0 && configuration.stageCount > 0,
+            "scheduler bounds must be positive: \(configuration)")
+        self.configuration = configuration
+        blocks = BlockManager(blockCount: configuration.kvBlockCount, blockSize: configuration.kvBlockSize)
+    }
+
+    /// Sequences that wait for admission, the preempted ones among them.
+    package var waitingCount: Int { queue.count }
+    /// Micro-batches handed out whose results are not back.
+    package var stepsInFlightCount: Int { inFlight.count }
+    /// Whether there is nothing to do and nothing expected.
+    package var isIdle: Bool { running.isEmpty && queue.count == 0 && inFlight.isEmpty }
+
+    // MARK: - Arrivals and departures
+
+    /// Accepts a sequence into the waiting queue.
+    ///
+    /// - Parameters:
+    ///   - id: greater than any id given before.
+    ///   - tenant: whose share of the computation it uses.
+    /// - Throws: `invalidRequest` (empty prompt, token id or parameter out of range), `contextLengthExceeded`,
+    ///   `queueFull`.
+    package mutating func add(
+        _ id: SequenceID, tenant: String, promptTokenIDs: [TokenID], sampling: SamplingParameters
+    ) throws(InferenceError) {
+        try configuration.validate(promptTokenIDs: promptTokenIDs, sampling: sampling)
+        guard queue.count < configuration.maxWaitingSequences else {
+            throw InferenceError(code: .queueFull, message: "\(queue.count) sequences are waiting; try again later")
+        }
+        queue.insert(Sequence(id: id, tenant: tenant, promptTokenIDs: promptTokenIDs, sampling: sampling))
+    }
+
+    /// Forgets a sequence; unknown ids are ignored. Blocks are free at once, or when the step in flight is back.
+    package mutating func cancel(_ id: SequenceID) {
+        guard let index = indexOfRunning(id) else {
+            // A preempted sequence has sampler state on the last stage although it waits.
+            if let waiting = queue.remove(id), waiting.lastStepID > 0 { released.append(id) }
+            return
+        }
+        if running[index].stepInFlight != nil {
+            running[index].isCancelled = true
+        } else {
+            remove(at: index)
+        }
+    }
+
+    /// Forgets everything, steps in flight included, because the stages did (a lost link, a new epoch).
+    ///
+    /// - Returns: the sequences that ran or waited, oldest first, without those already cancelled.
+    package mutating func failAll() -> [SequenceID] {
+        let failed = running.filter { !$0.isCancelled }.map(\.id) + queue.removeAll().map(\.id)
+        for index in running.indices { blocks.free(&running[index].blockTable) }
+        running.removeAll()
+        inFlight.removeAll()
+        released.removeAll()
+        return failed.sorted()
+    }
+
+    // MARK: - Schedule
+
+    /// Chooses the next micro-batch, or nil when as many are in flight as there are stages or nothing can be done now.
+    package mutating func schedule() -> StepBatch? {
+        guard inFlight.count < configuration.stageCount else { return nil }
+        var batch = StepBatch(stepID: nextStepID, sequences: [])
+        var budget = configuration.maxBatchedTokens
+        scheduleDecodes(into: &batch, budget: &budget)
+        schedulePrefills(into: &batch, budget: &budget)
+        admit(into: &batch, budget: &budget)
+        guard !batch.sequences.isEmpty else { return nil }
+
+        nextStepID += 1
+        batch.released = released
+        released.removeAll(keepingCapacity: true)
+        inFlight.append(
+            StepInFlight(
+                stepID: batch.stepID,
+                entries: batch.sequences.map {
+                    StepInFlight.Entry(
+                        id: $0.sequenceID, samples: $0.sample, promptLogprobCount: $0.promptLogprobCount)
+                }))
+        return batch
+    }
+
+    private mutating func scheduleDecodes(into batch: inout StepBatch, budget: inout Int) {
+        var candidates: [(lastStepID: UInt64, id: SequenceID)] = []
+        var decodingCount = 0
+        for sequence in running where sequence.state == .running {
+            decodingCount += 1
+            if sequence.stepInFlight == nil { candidates.append((sequence.lastStepID, sequence.id)) }
+        }
+        // An equal share for each stage's micro-batch; whoever has waited longest comes first.
+        let share = (decodingCount + configuration.stageCount - 1) / configuration.stageCount
+        var room = min(share, budget)
+        if candidates.count > room { candidates.sort { ($0.lastStepID, $0.id) < ($1.lastStepID, $1.id) } }
+        for candidate in candidates where room > 0 && reserve(candidate.id, tokenCount: 1) {
+            appendStep(of: candidate.id, tokenCount: 1, to: &batch)
+            room -= 1
+            budget -= 1
+        }
+    }
+
+    private mutating func schedulePrefills(into batch: inout StepBatch, budget: inout Int) {
+        var candidates: [(servedTokens: Int, id: SequenceID)] = []
+        for sequence in running where sequence.state == .prefilling && sequence.stepInFlight == nil {
+            candidates.append((queue.servedTokens(tenant: sequence.tenant), sequence.id))
+        }
+        candidates.sort { ($0.servedTokens, $0.id) < ($1.servedTokens, $1.id) }
+        for candidate in candidates where budget > 0 {
+            guard let index = indexOfRunning(candidate.id) else { continue }
+            let tokenCount = min(budget, running[index].uncomputedCount)
+            guard reserve(candidate.id, tokenCount: tokenCount) else { continue }
+            appendStep(of: candidate.id, tokenCount: tokenCount, to: &batch)
+            budget -= tokenCount
+        }
+    }
+
+    private mutating func admit(into batch: inout StepBatch, budget: inout Int) {
+        while budget > 0, running.count < configuration.maxRunningSequences, let next = queue.next {
+            // Room for decodes to grow into, so that admission does not cause a preemption at once.
+            let headroom = blocks.blockCount / 100
+            let claimed = running.reduce(0) { sum, sequence in
+                sum + max(0, blocks.blockCount(forTokens: sequence.tokens.count) - sequence.blockTable.count)
+            }
+            let needed = blocks.blockCount(forTokens: next.tokens.count)
+            guard running.isEmpty || blocks.freeBlockCount - claimed - headroom >= needed else { return }
+            guard var sequence = queue.remove(next.id) else { return }
+            sequence.state = .prefilling
+            queue.began(tenant: sequence.tenant)
+            running.insert(sequence, at: running.lastIndex { $0.id < sequence.id }.map { $0 + 1 } ?? 0)
+
+            let tokenCount = min(budget, sequence.uncomputedCount)
+            guard reserve(sequence.id, tokenCount: tokenCount) else { return }
+            appendStep(of: sequence.id, tokenCount: tokenCount, to: &batch)
+            budget -= tokenCount
+        }
+    }
+
+    /// Adds a sequence's next tokens to a batch; their blocks are reserved.
+    private mutating func appendStep(of id: SequenceID, tokenCount: Int, to batch: inout StepBatch) {
+        guard let index = indexOfRunning(id) else { return }
+        queue.charge(tenant: running[index].tenant, tokens: tokenCount)
+        batch.sequences.append(running[index].beginStep(batch.stepID, tokenCount: tokenCount))
+    }
+
+    // MARK: - Blocks
+
+    /// Gets the blocks for a sequence's next tokens, from younger sequences if it must.
+    ///
+    /// - Returns: false when it has to sit this step out, or had to give its own blocks back.
+    private mutating func reserve(_ id: SequenceID, tokenCount: Int) -> Bool {
+        while let index = indexOfRunning(id) {
+            let end = running[index].computedCount + tokenCount
+            if blocks.append(to: &running[index].blockTable, toCover: end) { return true }
+            guard let victim = running.lastIndex(where: { $0.stepInFlight == nil && $0.id >= id }) else { return false }
+            // A younger sequence that is in flight can be preempted when it is back; until then this one waits.
+            if victim == index, running.last?.id != id { return false }
+            preempt(at: victim)
+        }
+        return false
+    }
+
+    /// Takes a sequence's blocks away and lets it wait; all its tokens will be computed again.
+    private mutating func preempt(at index: Int) {
+        var sequence = running.remove(at: index)
+        blocks.free(&sequence.blockTable)
+        sequence.state = .waiting
+        sequence.computedCount = 0
+        sequence.needsSampling = true
+        sequence.promptLogprobs.removeAll()
+        preemptionCount += 1
+        queue.insert(sequence)
+        queue.ended(tenant: sequence.tenant)
+    }
+
+    private mutating func remove(at index: Int) {
+        blocks.free(&running[index].blockTable)
+        queue.ended(tenant: running[index].tenant)
+        released.append(running[index].id)
+        running.remove(at: index)
+    }
+
+    private func indexOfRunning(_ id: SequenceID) -> Int? {
+        var low = 0
+        var high = running.count
+        while low < high {
+            let middle = (low + high) / 2
+            if running[middle].id < id { low = middle + 1 } else { high = middle }
+        }
+        return low < running.count && running[low].id == id ? low : nil
+    }
+
+    // MARK: - Results
+
+    /// Takes the results of the oldest step in flight.
+    ///
+    /// - Returns: what changed, in the batch's order. Nothing for cancelled sequences and for chunks in the middle of a
+    ///   prompt. A sequence with a `finishReason` is forgotten.
+    /// - Throws: `internalError` when the results do not answer that step: the stages are out of step with the head and
+    ///   the epoch must be failed.
+    package mutating func apply(stepID: UInt64, results: [SequenceResult]) throws(InferenceError) -> [SequenceUpdate] {
+        guard let step = inFlight.first, step.stepID == stepID else {
+            throw InferenceError(
+                code: .internalError,
+                message: "results of step \(stepID) came; expected \(inFlight.first.map { "\($0.stepID)" } ?? "none")")
+        }
+        try check(results, answer: step)
+        inFlight.removeFirst()
+        var updates: [SequenceUpdate] = []
+        for result in results {
+            if let update = apply(result) { updates.append(update) }
+        }
+        return updates
+    }
+
+    private func check(_ results: [SequenceResult], answer step: StepInFlight) throws(InferenceError) {
+        guard results.count == step.entries.count else {
+            throw mismatch(step, "has \(results.count) results; expected \(step.entries.count)")
+        }
+        for (result, entry) in zip(results, step.entries) {
+            guard result.sequenceID == entry.id else {
+                throw mismatch(step, "answers \(result.sequenceID); expected \(entry.id)")
+            }
+            guard (result.tokenID != nil) == entry.samples else {
+                throw mismatch(step, entry.samples ? "lacks a token" : "has a token nobody asked for")
+            }
+            guard result.tokenID.map({ Int($0) < configuration.vocabularySize }) ?? true else {
+                throw mismatch(step, "has a token id outside the vocabulary of \(configuration.vocabularySize)")
+            }
+            guard result.promptLogprobs.count == entry.promptLogprobCount else {
+                throw mismatch(
+                    step, "has \(result.promptLogprobs.count) prompt log-probabilities; "
+                        + "expected \(entry.promptLogprobCount)")
+            }
+        }
+    }
+
+    private func mismatch(_ step: StepInFlight, _ what: String) -> InferenceError {
+        InferenceError(code: .internalError, message: "the answer to step \(step.stepID) \(what)")
+    }
+
+    private mutating func apply(_ result: SequenceResult) -> SequenceUpdate? {
+        guard let index = indexOfRunning(result.sequenceID) else { return nil }
+        running[index].stepInFlight = nil
+        if running[index].isCancelled {
+            remove(at: index)
+            return nil
+        }
+        let update = running[index].endStep(result, configuration: configuration)
+        if update?.finishReason != nil { remove(at: index) }
+        return update
+    }
+}
