@@ -43,6 +43,12 @@ package struct CommonOptions: ParsableArguments {
 
     package init() {}
 
+    /// The options of a command line; for those who hold no command of their own, such as tests. (The memberwise
+    /// `init()` belongs to ArgumentParser: its values may not be read before parsing.)
+    package static func parsing(_ arguments: [String]) throws -> CommonOptions {
+        try parse(arguments)
+    }
+
     /// The flags by key. `config` is not among them: it says where the file is and cannot be in it.
     package var flags: ServiceFlags {
         [

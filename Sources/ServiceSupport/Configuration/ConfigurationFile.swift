@@ -7,7 +7,7 @@ struct ConfigurationFile {
     /// Largest file read, bytes.
     static let maxByteCount = 1 << 20
 
-    let provider: any ConfigProvider
+    let snapshot: any ConfigSnapshot
     /// Every key in the file that has a value, sorted.
     let keys: [String]
 
@@ -27,21 +27,20 @@ struct ConfigurationFile {
         // A file in which everything is commented out is a mapping with nothing in it, which the parser refuses.
         let lines = String(decoding: data, as: UTF8.self).split(whereSeparator: \.isNewline)
         if lines.allSatisfy({ $0.trimmingPrefix(while: \.isWhitespace).first.map { $0 == "#" } ?? true }) {
-            provider = InMemoryProvider(name: path, values: [:])
+            snapshot = InMemoryProvider(name: path, values: [:]).snapshot()
             keys = []
             return
         }
         // The parser asks for each key whether it is secret: the only way to learn what the file holds.
         let found = KeyCollector()
         do {
-            let snapshot = try YAMLSnapshot(
+            snapshot = try YAMLSnapshot(
                 data: data.bytes, providerName: path,
                 parsingOptions: .init(
                     secretsSpecifier: .dynamic { key, _ in
                         found.insert(key)
                         return false
                     }))
-            provider = SnapshotProvider(snapshot: snapshot)
         } catch {
             throw ConfigurationError(.unreadableFile, "--config \(path): not a YAML mapping: \(error)", cause: error)
         }
@@ -56,36 +55,5 @@ struct ConfigurationFile {
         func insert(_ key: String) {
             keys.withLock { _ = $0.insert(key) }
         }
-    }
-}
-
-/// A provider over one parsed file that never changes.
-private struct SnapshotProvider: ConfigProvider {
-    let snapshot: YAMLSnapshot
-
-    var providerName: String { snapshot.providerName }
-
-    func value(forKey key: AbsoluteConfigKey, type: ConfigType) throws -> LookupResult {
-        try snapshot.value(forKey: key, type: type)
-    }
-
-    func fetchValue(forKey key: AbsoluteConfigKey, type: ConfigType) async throws -> LookupResult {
-        try value(forKey: key, type: type)
-    }
-
-    func watchValue<Return: ~Copyable>(
-        forKey key: AbsoluteConfigKey, type: ConfigType,
-        updatesHandler: (_ updates: ConfigUpdatesAsyncSequence<Result<LookupResult, any Error>, Never>) async throws ->
-            Return
-    ) async throws -> Return {
-        try await watchValueFromValue(forKey: key, type: type, updatesHandler: updatesHandler)
-    }
-
-    func snapshot() -> any ConfigSnapshot { snapshot }
-
-    func watchSnapshot<Return: ~Copyable>(
-        updatesHandler: (_ updates: ConfigUpdatesAsyncSequence<any ConfigSnapshot, Never>) async throws -> Return
-    ) async throws -> Return {
-        try await watchSnapshotFromSnapshot(updatesHandler: updatesHandler)
     }
 }

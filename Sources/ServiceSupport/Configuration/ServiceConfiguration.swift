@@ -5,7 +5,7 @@ import Foundation
 /// up in the flags, then in the environment (`FATHOM_SHARD_MAX_BATCHED_TOKENS`), then in the YAML file given by
 /// `--config` (`max-batched-tokens: 512`), and then has its default. An empty value means "not set": the default.
 ///
-/// Providers of swift-configuration do the looking up; they are asked one by one, not through one reader, because an
+/// Snapshots of swift-configuration's providers do the looking up; they are asked one by one, not through one reader, because an
 /// error message must say which of them held the bad value.
 package struct ServiceConfiguration: Sendable {
     /// Kind of service: "gateway", "shard", "store", "monitor".
@@ -17,7 +17,7 @@ package struct ServiceConfiguration: Sendable {
     private let knownKeys: Set<String>
 
     private struct Source: Sendable {
-        let provider: any ConfigProvider
+        let snapshot: any ConfigSnapshot
         /// Where the value came from, in the user's terms: "--port", "FATHOM_SHARD_PORT", "shard.yaml: port".
         let describe: @Sendable (_ key: String) -> String
         let absoluteKey: @Sendable (_ key: String) -> AbsoluteConfigKey
@@ -39,7 +39,7 @@ package struct ServiceConfiguration: Sendable {
     ///   - environment: the process's environment unless a test gives another.
     /// - Throws: ``ConfigurationError`` for a file that cannot be read, a key nobody knows, a bad common setting.
     package init(
-        service: String, options: CommonOptions = CommonOptions(), flags: ServiceFlags = [:],
+        service: String, options: CommonOptions, flags: ServiceFlags = [:],
         fileOnlyKeys: [String] = [], defaultPort: Int = 0,
         environment: [String: String] = ProcessInfo.processInfo.environment
     ) throws {
@@ -131,7 +131,7 @@ package struct ServiceConfiguration: Sendable {
     package func strings(_ key: String) throws -> [String] {
         precondition(knownKeys.contains(key), "setting \(key) was not declared for \(service)")
         for source in sources {
-            if let list = try? source.provider.value(forKey: source.absoluteKey(key), type: .stringArray).value,
+            if let list = try? source.snapshot.value(forKey: source.absoluteKey(key), type: .stringArray).value,
                 case .stringArray(let items) = list.content
             {
                 return items.map(Self.trimmed).filter { !$0.isEmpty }
@@ -174,7 +174,7 @@ package struct ServiceConfiguration: Sendable {
     private func lookUp(_ key: String, in source: Source) throws -> Found? {
         let value: ConfigValue?
         do {
-            value = try source.provider.value(forKey: source.absoluteKey(key), type: .string).value
+            value = try source.snapshot.value(forKey: source.absoluteKey(key), type: .string).value
         } catch {
             throw ConfigurationError(
                 .invalidValue, "\(source.describe(key)): got a list or a group, expected one value", cause: error)
@@ -188,15 +188,14 @@ package struct ServiceConfiguration: Sendable {
     private static func flagSource(_ flags: ServiceFlags) -> Source {
         let values = flags.values.map { (AbsoluteConfigKey([$0.key]), ConfigValue(.string($0.value), isSecret: false)) }
         return Source(
-            provider: InMemoryProvider(name: "flags", values: Dictionary(uniqueKeysWithValues: values)),
+            snapshot: InMemoryProvider(name: "flags", values: Dictionary(uniqueKeysWithValues: values)).snapshot(),
             describe: { "--\($0)" },
             absoluteKey: { AbsoluteConfigKey([$0]) })
     }
 
     private static func environmentSource(_ service: String, _ environment: [String: String]) -> Source {
         Source(
-            // A separator that no variable contains: lists are split by this type, the same way for every source.
-            provider: EnvironmentVariablesProvider(environmentVariables: environment, arraySeparator: ","),
+            snapshot: EnvironmentVariablesProvider(environmentVariables: environment).snapshot(),
             describe: { environmentVariable(service, $0) },
             absoluteKey: { AbsoluteConfigKey(["fathom", service, $0]) })
     }
@@ -210,7 +209,7 @@ package struct ServiceConfiguration: Sendable {
                 .unknownKey, "\(message) (fathom-\(service) knows: \(knownKeys.sorted().joined(separator: ", ")))")
         }
         return Source(
-            provider: file.provider, describe: { "\(path): \($0)" }, absoluteKey: { AbsoluteConfigKey([$0]) })
+            snapshot: file.snapshot, describe: { "\(path): \($0)" }, absoluteKey: { AbsoluteConfigKey([$0]) })
     }
 
     /// `FATHOM_SHARD_MAX_BATCHED_TOKENS` for "shard" and "max-batched-tokens".

@@ -3,10 +3,10 @@ import WireProtocols
 extension HealthState.Health {
     /// The wire form.
     package func proto() -> Fathom_Monitor_V1_HealthCheckResponse {
-        .with {
-            $0.status = serving ? .serving : .notServing
-            $0.reason = reason
-        }
+        var response = Fathom_Monitor_V1_HealthCheckResponse()
+        response.status = serving ? .serving : .notServing
+        response.reason = reason
+        return response
     }
 
     /// What another process said about itself; an unspecified status counts as not serving.

@@ -3,26 +3,24 @@ import WireProtocols
 extension MetricSample {
     /// The wire form of the sample.
     package func proto() -> Fathom_Monitor_V1_Metric {
-        .with { metric in
-            metric.name = name
-            metric.help = help
-            metric.labels = labels.map { label in
-                .with {
-                    $0.name = label.name
-                    $0.value = label.value
-                }
-            }
-            switch value {
-            case .counter(let number): metric.counter = number
-            case .gauge(let number): metric.gauge = number
-            case .histogram(let histogram):
-                metric.histogram = .with {
-                    $0.bounds = histogram.bounds
-                    $0.counts = histogram.counts
-                    $0.sum = histogram.sum
-                }
-            }
+        var metric = Fathom_Monitor_V1_Metric()
+        metric.name = name
+        metric.help = help
+        metric.labels = labels.map { label in
+            var proto = Fathom_Monitor_V1_Label()
+            proto.name = label.name
+            proto.value = label.value
+            return proto
         }
+        switch value {
+        case .counter(let number): metric.counter = number
+        case .gauge(let number): metric.gauge = number
+        case .histogram(let histogram):
+            metric.histogram.bounds = histogram.bounds
+            metric.histogram.counts = histogram.counts
+            metric.histogram.sum = histogram.sum
+        }
+        return metric
     }
 
     /// A sample that another process sent, checked: nil when its name, a label's name or its histogram is malformed,

@@ -43,14 +43,14 @@ package final class MetricsRegistry: Sendable {
     /// A counter. Its name ends in `_total` by Prometheus' convention.
     package func counter(_ name: String, help: String, labels: [(String, String)] = []) -> Counter {
         let handle = register(name, help, labels) { .counter(Counter()) }
-        guard case .counter(let counter) = handle else { return mismatch(name, "counter") }
+        guard case .counter(let counter) = handle else { mismatch(name, "counter") }
         return counter
     }
 
     /// A gauge that its owner sets.
     package func gauge(_ name: String, help: String, labels: [(String, String)] = []) -> Gauge {
         let handle = register(name, help, labels) { .gauge(Gauge()) }
-        guard case .gauge(let gauge) = handle else { return mismatch(name, "gauge") }
+        guard case .gauge(let gauge) = handle else { mismatch(name, "gauge") }
         return gauge
     }
 
@@ -59,7 +59,7 @@ package final class MetricsRegistry: Sendable {
         _ name: String, help: String, bounds: [Double] = Histogram.latencyBounds, labels: [(String, String)] = []
     ) -> Histogram {
         let handle = register(name, help, labels) { .histogram(Histogram(bounds: bounds)) }
-        guard case .histogram(let histogram) = handle else { return mismatch(name, "histogram") }
+        guard case .histogram(let histogram) = handle else { mismatch(name, "histogram") }
         return histogram
     }
 
@@ -114,7 +114,9 @@ package final class MetricsRegistry: Sendable {
 
     /// What the monitor is sent.
     package func snapshot() -> Fathom_Monitor_V1_MetricsSnapshot {
-        .with { $0.metrics = samples().map { $0.proto() } }
+        var snapshot = Fathom_Monitor_V1_MetricsSnapshot()
+        snapshot.metrics = samples().map { $0.proto() }
+        return snapshot
     }
 
     private func register(

@@ -64,12 +64,12 @@ package struct MonitorReporter: Service {
 
     /// One report, as it would be sent now.
     package func report(at time: Date = Date()) -> Fathom_Monitor_V1_ServiceReport {
-        .with {
-            $0.identity = identity.proto()
-            $0.health = health.current.proto()
-            $0.metrics = metrics.snapshot()
-            $0.timeUnixMilliseconds = UInt64(max(0, time.timeIntervalSince1970 * 1000))
-        }
+        var report = Fathom_Monitor_V1_ServiceReport()
+        report.identity = identity.proto()
+        report.health = health.current.proto()
+        report.metrics = metrics.snapshot()
+        report.timeUnixMilliseconds = UInt64(max(0, time.timeIntervalSince1970 * 1000))
+        return report
     }
 
     /// One stream: report, wait for the acknowledgement, wait for the interval, again. Waiting for the acknowledgement

@@ -37,14 +37,14 @@ package final class ServiceIdentity: Sendable {
     /// The wire form.
     package func proto() -> Fathom_Monitor_V1_ServiceIdentity {
         let state = state.withLock { $0 }
-        return .with {
-            $0.kind = kind
-            $0.instance = instance
-            $0.address = state.address
-            $0.processID = UInt32(ProcessInfo.processInfo.processIdentifier)
-            $0.version = FathomVersion.current
-            $0.startedAt = UInt64(startedAt.timeIntervalSince1970)
-            $0.attributes = state.attributes
-        }
+        var proto = Fathom_Monitor_V1_ServiceIdentity()
+        proto.kind = kind
+        proto.instance = instance
+        proto.address = state.address
+        proto.processID = UInt32(ProcessInfo.processInfo.processIdentifier)
+        proto.version = FathomVersion.current
+        proto.startedAt = UInt64(startedAt.timeIntervalSince1970)
+        proto.attributes = state.attributes
+        return proto
     }
 }
