@@ -1,0 +1,264 @@
+// The bodies of the row kernels; included once per instruction set with CK_NAME(x) giving x its suffix.
+//
+// Rounding and order are part of the contract: sums run in 16 lanes (element i in lane i mod 16) and end in v16_sum.
+
+static void CK_NAME(ck_quantize_row)(const float *x, size_t columns, ck_act_block *blocks) {
+    for (size_t start = 0; start < columns; start += CK_BLOCK, blocks++) {
+        const size_t n = columns - start;
+        const v16 a = n >= 16 ? v16_load(x + start) : v16_load_part(x + start, n, 0);
+        const v16 b = n >= 32 ? v16_load(x + start + 16)
+                              : v16_load_part(x + start + 16, n > 16 ? n - 16 : 0, 0);
+        const v16i magnitude = (v16i)v16_splat(-0.0f);
+        const float largest = v16_max_lane(v16_max((v16)((v16i)a & ~magnitude), (v16)((v16i)b & ~magnitude)));
+        // Below 2^-100 the reciprocal would overflow; such a block counts as zero.
+        const bool zero = !(largest > 0x1p-100f);
+        const float inverse = zero ? 0 : 127.0f / largest;
+        // min keeps the cast defined for NaN too; 127 * (1 + ulp) rounds to 127 by itself.
+        const v16 top = v16_splat(127.0f), magic = v16_splat(12582912.0f);
+        v16 low = a * inverse, high = b * inverse;
+        low = v16_select(low < top, low, top) + magic;
+        high = v16_select(high < top, high, top) + magic;
+        const v16i q0 = zero ? (v16i){0} : (v16i)low - (v16i)magic;
+        const v16i q1 = zero ? (v16i){0} : (v16i)high - (v16i)magic;
+        typedef int8_t i8x16 __attribute__((vector_size(16), aligned(1)));
+        *(i8x16 *)blocks->q = __builtin_convertvector(q0, i8x16);
+        *(i8x16 *)(blocks->q + 16) = __builtin_convertvector(q1, i8x16);
+        const int32_t sum0 = __builtin_reduce_add(q0), sum1 = __builtin_reduce_add(q1);
+        blocks->scale = zero ? 0 : largest / 127.0f;
+        blocks->scaled_sum = blocks->scale * (float)(sum0 + sum1);
+        blocks->neg8_sum = -8 * (sum0 + sum1);
+        blocks->neg128_sum = -128 * (sum0 + sum1);
+        blocks->neg128_low = -128 * sum0;
+        blocks->neg128_high = -128 * sum1;
+        blocks->unused[0] = blocks->unused[1] = 0;
+    }
+}
+
+static void CK_NAME(ck_rmsnorm)(const float *x, const float *weight, float epsilon, size_t n, float *out) {
+    if (n == 0) return;
+    v16 squares = v16_splat(0);
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const v16 v = v16_load(x + i);
+        squares = v16_fma(v, v, squares);
+    }
+    if (i < n) {
+        const v16 v = v16_load_part(x + i, n - i, 0);
+        squares = v16_fma(v, v, squares);
+    }
+    const float scale = 1.0f / __builtin_sqrtf(v16_sum(squares) / (float)n + epsilon);
+    for (i = 0; i + 16 <= n; i += 16) v16_store(out + i, v16_load(x + i) * scale * v16_load(weight + i));
+    for (; i < n; i++) out[i] = x[i] * scale * weight[i];
+}
+
+static void CK_NAME(ck_add)(const float *x, size_t n, float *out) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store(out + i, v16_load(out + i) + v16_load(x + i));
+    for (; i < n; i++) out[i] += x[i];
+}
+
+CK_INLINE v16 CK_NAME(silu_mul16)(v16 gate, v16 up) {
+    return gate / (v16_splat(1.0f) + v16_exp(-gate)) * up;
+}
+
+static void CK_NAME(ck_silu_mul)(const float *gate, const float *up, size_t n, float *out) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store(out + i, CK_NAME(silu_mul16)(v16_load(gate + i), v16_load(up + i)));
+    if (i < n) {
+        const v16 y = CK_NAME(silu_mul16)(v16_load_part(gate + i, n - i, 0), v16_load_part(up + i, n - i, 0));
+        v16_store_part(out + i, n - i, y);
+    }
+}
+
+static void CK_NAME(ck_rope_interleaved)(float *x, size_t heads, size_t head_width, size_t rotary,
+                                         const float *cosine, const float *sine) {
+    const size_t pairs = rotary / 2;
+    for (size_t h = 0; h < heads; h++, x += head_width) {
+        size_t i = 0;
+        for (; i + 8 <= pairs; i += 8) {
+            typedef float v8_unaligned __attribute__((vector_size(32), aligned(4)));
+            const v8 c = *(const v8_unaligned *)(cosine + i), s = *(const v8_unaligned *)(sine + i), t = -s;
+            const v16 v = v16_load(x + 2 * i);
+            const v16 swapped = __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+            const v16 c2 = __builtin_shufflevector(c, c, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+            const v16 s2 = __builtin_shufflevector(t, s, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+            v16_store(x + 2 * i, v16_fma(v, c2, swapped * s2));
+        }
+        for (; i < pairs; i++) {
+            const float a = x[2 * i], b = x[2 * i + 1];
+            const float bs = b * -sine[i], as = a * sine[i];
+            x[2 * i] = __builtin_fmaf(a, cosine[i], bs);
+            x[2 * i + 1] = __builtin_fmaf(b, cosine[i], as);
+        }
+    }
+}
+
+static void CK_NAME(ck_rope_halves)(float *x, size_t heads, size_t head_width, size_t rotary, const float *cosine,
+                                    const float *sine) {
+    const size_t pairs = rotary / 2;
+    for (size_t h = 0; h < heads; h++, x += head_width) {
+        float *y = x + pairs;
+        size_t i = 0;
+        for (; i + 16 <= pairs; i += 16) {
+            const v16 a = v16_load(x + i), b = v16_load(y + i), c = v16_load(cosine + i), s = v16_load(sine + i);
+            v16_store(x + i, v16_fma(a, c, b * -s));
+            v16_store(y + i, v16_fma(b, c, a * s));
+        }
+        for (; i < pairs; i++) {
+            const float a = x[i], b = y[i];
+            const float bs = b * -sine[i], as = a * sine[i];
+            x[i] = __builtin_fmaf(a, cosine[i], bs);
+            y[i] = __builtin_fmaf(b, cosine[i], as);
+        }
+    }
+}
+
+static void CK_NAME(ck_f32_to_f16)(const float *x, size_t n, uint16_t *out) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store_half(out + i, v16_load(x + i));
+    for (; i < n; i++) out[i] = ck_float_to_half(x[i]);
+}
+
+static void CK_NAME(ck_f16_to_f32)(const uint16_t *x, size_t n, float *out) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store(out + i, v16_load_half(x + i));
+    for (; i < n; i++) out[i] = ck_half_to_float(x[i]);
+}
+
+static void CK_NAME(ck_bf16_to_f32)(const uint16_t *x, size_t n, float *out) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store(out + i, v16_load_bfloat(x + i));
+    for (; i < n; i++) out[i] = ck_bits_to_float((uint32_t)x[i] << 16);
+}
+
+static void CK_NAME(ck_dequantize_q8_0)(const uint8_t *blocks, size_t n, float *out) {
+    typedef int8_t i8x16 __attribute__((vector_size(16), aligned(1)));
+    for (size_t i = 0; i + 32 <= n; i += 32, blocks += 34) {
+        const float d = ck_half_to_float(ck_load_u16(blocks));
+        v16_store(out + i, __builtin_convertvector(*(const i8x16 *)(blocks + 2), v16) * d);
+        v16_store(out + i + 16, __builtin_convertvector(*(const i8x16 *)(blocks + 18), v16) * d);
+    }
+}
+
+static float CK_NAME(ck_max_log_sum_exp)(const float *x, size_t n, float *log_sum_exp) {
+    v16 most = v16_splat(-__builtin_inff());
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) most = v16_max(v16_load(x + i), most);
+    if (i < n) most = v16_max(v16_load_part(x + i, n - i, -__builtin_inff()), most);
+    const float largest = v16_max_lane(most);
+    if (log_sum_exp == NULL) return largest;
+    v16 sum = v16_splat(0);
+    for (i = 0; i + 16 <= n; i += 16) sum += v16_exp(v16_load(x + i) - largest);
+    if (i < n) sum += v16_exp(v16_load_part(x + i, n - i, -__builtin_inff()) - largest);
+    *log_sum_exp = largest + (float)__builtin_log((double)v16_sum(sum));
+    return largest;
+}
+
+static size_t CK_NAME(ck_argmax)(const float *x, size_t n) {
+    const float largest = CK_NAME(ck_max_log_sum_exp)(x, n, NULL);
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const v16i hit = v16_load(x + i) == v16_splat(largest);
+        int32_t any = 0;
+        for (int lane = 0; lane < 16; lane++) any |= hit[lane];
+        if (any) break;
+    }
+    for (; i < n; i++) {
+        if (x[i] == largest) return i;
+    }
+    return 0;
+}
+
+static float CK_NAME(ck_exp_scaled)(const float *x, size_t n, float shift, float factor, float *out) {
+    v16 sum = v16_splat(0);
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const v16 y = v16_exp((v16_load(x + i) - shift) * factor);
+        v16_store(out + i, y);
+        sum += y;
+    }
+    if (i < n) {
+        v16 y = v16_exp((v16_load_part(x + i, n - i, shift) - shift) * factor);
+        v16_store_part(out + i, n - i, y);
+        y = v16_load_part(out + i, n - i, 0);
+        sum += y;
+    }
+    return v16_sum(sum);
+}
+
+static void CK_NAME(ck_kv_write)(const float *key, const float *value, size_t head_width, size_t offset,
+                                 uint16_t *key_block, uint16_t *value_block) {
+    const v16 top = v16_splat(65504.0f), bottom = v16_splat(-65504.0f);
+    for (size_t d = 0; d < head_width; d += 16) {
+        // Both comparisons are written so that NaN becomes a bound.
+        v16 k = v16_load(key + d), v = v16_load(value + d);
+        k = v16_select(k > bottom, k, bottom);
+        v = v16_select(v > bottom, v, bottom);
+        uint16_t lanes[16];
+        v16_store_half(lanes, v16_select(k < top, k, top));
+        for (size_t i = 0; i < 16; i++) key_block[(d + i) * CK_KV_BLOCK + offset] = lanes[i];
+        v16_store_half(value_block + offset * head_width + d, v16_select(v < top, v, top));
+    }
+}
+
+// Float weights: four partial sums (column k in sum k mod 4), added as (0 + 1) + (2 + 3).
+#define CK_FLOAT_PRODUCT(NAME, ELEMENT, LOAD)                                                                        \
+    CK_INLINE void CK_NAME(NAME)(const ELEMENT *w, size_t padded, const float *x, const size_t tokens, size_t valid, \
+                                 float *out, size_t out_stride, ck_store store) {                                    \
+        v16 sum[CK_FLOAT_TILE][4];                                                                                   \
+        _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {                                     \
+            _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++) sum[t][i] = v16_splat(0);                 \
+        }                                                                                                            \
+        for (size_t k = 0; k < padded; k += 4, w += 64) {                                                            \
+            _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++) {                                         \
+                const v16 weights = LOAD(w + 16 * i);                                                                \
+                _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {                             \
+                    sum[t][i] = v16_fma(weights, v16_splat(x[t * padded + k + i]), sum[t][i]);                       \
+                }                                                                                                    \
+            }                                                                                                        \
+        }                                                                                                            \
+        _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {                                     \
+            v16 y = (sum[t][0] + sum[t][1]) + (sum[t][2] + sum[t][3]);                                               \
+            float *target = out + t * out_stride;                                                                    \
+            if (store == CK_ACCUMULATE) {                                                                            \
+                y = (valid == 16 ? v16_load(target) : v16_load_part(target, valid, 0)) + y;                          \
+            }                                                                                                        \
+            if (valid == 16) v16_store(target, y);                                                                   \
+            else v16_store_part(target, valid, y);                                                                   \
+        }                                                                                                            \
+    }
+
+CK_FLOAT_PRODUCT(product_f32, float, v16_load)
+CK_FLOAT_PRODUCT(product_f16, uint16_t, v16_load_half)
+CK_FLOAT_PRODUCT(product_bf16, uint16_t, v16_load_bfloat)
+
+#define CK_FLOAT_TILES(NAME, ELEMENT)                                                                                \
+    for (size_t t = 0; t < tokens;) {                                                                                \
+        const size_t left = tokens - t;                                                                              \
+        const float *x = activations + t * padded;                                                                   \
+        float *y = target + t * out_stride;                                                                          \
+        if (left >= CK_FLOAT_TILE) {                                                                                 \
+            CK_NAME(NAME)((const ELEMENT *)panel, padded, x, CK_FLOAT_TILE, valid, y, out_stride, store);            \
+            t += CK_FLOAT_TILE;                                                                                      \
+        } else {                                                                                                     \
+            CK_NAME(NAME)((const ELEMENT *)panel, padded, x, 1, valid, y, out_stride, store);                        \
+            t += 1;                                                                                                  \
+        }                                                                                                            \
+    }
+
+static void CK_NAME(ck_matmul_f)(const ck_matrix *w, size_t panel_begin, size_t panel_end, const float *activations,
+                                 size_t tokens, float *out, size_t out_stride, ck_store store) {
+    const size_t padded = w->blocks * CK_BLOCK;
+    const size_t panel_bytes = w->blocks * ck_record_bytes(w->kind);
+    for (size_t p = panel_begin; p < panel_end; p++) {
+        const uint8_t *panel = w->panels + p * panel_bytes;
+        const size_t valid = w->rows - p * CK_ROWS < CK_ROWS ? w->rows - p * CK_ROWS : CK_ROWS;
+        float *target = out + p * CK_ROWS;
+        switch (w->kind) {
+        case CK_F32: CK_FLOAT_TILES(product_f32, float) break;
+        case CK_F16: CK_FLOAT_TILES(product_f16, uint16_t) break;
+        case CK_BF16: CK_FLOAT_TILES(product_bf16, uint16_t) break;
+        default: break;
+        }
+    }
+}

@@ -1,0 +1,25 @@
+// Builds the table of one instruction set from the shared bodies; the including file defines CK_NAME, CK_ISA,
+// CK_FLOAT_TILE, CK_ATTENTION_ROWS and its ck_matmul_q.
+#include "attention_kernels.h"
+#include "elementwise_kernels.h"
+
+const ck_kernels CK_NAME(ck_table) = {
+    .isa = CK_ISA,
+    .quantize_row = CK_NAME(ck_quantize_row),
+    .matmul_q = CK_NAME(ck_matmul_q),
+    .matmul_f = CK_NAME(ck_matmul_f),
+    .rmsnorm = CK_NAME(ck_rmsnorm),
+    .add = CK_NAME(ck_add),
+    .silu_mul = CK_NAME(ck_silu_mul),
+    .rope_interleaved = CK_NAME(ck_rope_interleaved),
+    .rope_halves = CK_NAME(ck_rope_halves),
+    .f32_to_f16 = CK_NAME(ck_f32_to_f16),
+    .f16_to_f32 = CK_NAME(ck_f16_to_f32),
+    .bf16_to_f32 = CK_NAME(ck_bf16_to_f32),
+    .dequantize_q8_0 = CK_NAME(ck_dequantize_q8_0),
+    .kv_write = CK_NAME(ck_kv_write),
+    .attend = CK_NAME(ck_attend),
+    .max_log_sum_exp = CK_NAME(ck_max_log_sum_exp),
+    .argmax = CK_NAME(ck_argmax),
+    .exp_scaled = CK_NAME(ck_exp_scaled),
+};
