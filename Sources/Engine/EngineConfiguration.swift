@@ -1,0 +1,109 @@
+import InferenceCore
+
+/// Start-time settings of an ``InferenceEngine``.
+package struct EngineConfiguration: Sendable {
+    /// Most tokens of a micro-batch; the stage's own bound applies too.
+    package var maxBatchedTokens: Int
+    /// Most sequences that hold KV cache at once.
+    package var maxRunningSequences: Int
+    /// Most sequences that wait.
+    package var maxWaitingSequences: Int
+    /// Pipeline stages of the replica group; more than 1 needs a link.
+    package var stageCount: Int
+    /// Tokens that end a generation unless the request ignores them.
+    package var endOfGenerationTokenIDs: Set<TokenID>
+    /// The idle engine generates a token through all stages this often.
+    package var heartbeatInterval: Duration
+    /// A step without an answer for this long fails the epoch.
+    package var stepTimeout: Duration
+    /// What the heartbeat's one-token prompt is.
+    package var heartbeatTokenID: TokenID
+
+    package init(
+        maxBatchedTokens: Int = 512, maxRunningSequences: Int = 64, maxWaitingSequences: Int = 256,
+        stageCount: Int = 1, endOfGenerationTokenIDs: Set<TokenID> = [],
+        heartbeatInterval: Duration = .milliseconds(500), stepTimeout: Duration = .seconds(10),
+        heartbeatTokenID: TokenID = 0
+    ) {
+        self.maxBatchedTokens = maxBatchedTokens
+        self.maxRunningSequences = maxRunningSequences
+        self.maxWaitingSequences = maxWaitingSequences
+        self.stageCount = stageCount
+        self.endOfGenerationTokenIDs = endOfGenerationTokenIDs
+        self.heartbeatInterval = heartbeatInterval
+        self.stepTimeout = stepTimeout
+        self.heartbeatTokenID = heartbeatTokenID
+    }
+}
+
+/// One request as the engine takes it: tokens in, tokens out.
+package struct EngineRequest: Sendable {
+    /// Whose share of the computation it uses.
+    package var tenant: String
+    package var promptTokenIDs: [TokenID]
+    package var sampling: SamplingParameters
+    /// The request fails with `deadlinePassed` at this time.
+    package var deadline: ContinuousClock.Instant?
+
+    package init(
+        tenant: String = "", promptTokenIDs: [TokenID], sampling: SamplingParameters,
+        deadline: ContinuousClock.Instant? = nil
+    ) {
+        self.tenant = tenant
+        self.promptTokenIDs = promptTokenIDs
+        self.sampling = sampling
+        self.deadline = deadline
+    }
+}
+
+/// What happens to a request, in this order: one `started`, any number of `token`, one `finished`; or `failed` at any
+/// point, as the last event.
+package enum EngineEvent: Sendable {
+    /// The prompt is computed; its log-probabilities (all tokens but the first) when they were asked for.
+    case started(promptLogprobs: [TokenLogprob]?)
+    case token(TokenID, TokenLogprob?)
+    case finished(FinishReason)
+    case failed(InferenceError)
+}
+
+/// A request that was accepted.
+package struct EngineGeneration: Sendable {
+    package let id: SequenceID
+    /// At most `maxTokens + 2` events. Dropping the iterator cancels the request.
+    package let events: AsyncStream<EngineEvent>
+}
+
+/// How an engine is doing; a snapshot taken once a step.
+package struct EngineStatus: Sendable {
+    /// Whether all stages are linked.
+    package var isLinked = false
+    /// When a token last went through all stages; nil: never.
+    package var lastTokenTime: ContinuousClock.Instant?
+    package var runningSequences = 0
+    package var waitingSequences = 0
+    package var kvBlocksUsed = 0
+    package var kvBlocksTotal = 0
+    package var preemptions = 0
+    /// Since the start; heartbeats are not counted.
+    package var generatedTokens = 0
+    package var promptTokens = 0
+    package var steps = 0
+    /// Time this stage computed.
+    package var computeTime: Duration = .zero
+
+    package init() {}
+
+    /// Milliseconds since a token last went through all stages; nil: never.
+    package func millisecondsSinceLastToken(now: ContinuousClock.Instant = .now) -> UInt64? {
+        lastTokenTime.map { UInt64(max(0, $0.duration(to: now) / .milliseconds(1))) }
+    }
+}
+
+/// What one step took, for metrics.
+package struct StepMetrics: Sendable {
+    /// From schedule to results applied, all stages.
+    package var duration: Duration
+    /// Rows computed.
+    package var tokens: Int
+    package var sequences: Int
+}

@@ -1,0 +1,163 @@
+import InferenceCore
+
+/// Runs micro-batches through one pipeline stage; on the last stage it also samples.
+///
+/// Not thread-safe: lives on the stage's compute thread, like the ``ModelStage`` it owns.
+package final class StageRunner {
+    /// What a stage leaves behind.
+    package enum Output {
+        /// Hidden states for the next stage, [batch tokens, modelWidth] f32; valid until the next `run`.
+        case hidden(UnsafeBufferPointer<Float>)
+        /// The answer of the last stage, in the batch's order.
+        case results([SequenceResult])
+    }
+
+    /// A row of hidden states whose logits are wanted.
+    private struct LogitRow {
+        var sequenceIndex: Int
+        /// The prompt token whose log-probability is wanted, or nil to sample.
+        var promptTokenID: TokenID?
+    }
+
+    package let stage: any ModelStage
+    /// [maxBatchedTokens, modelWidth]
+    private let hidden: UnsafeMutableBufferPointer<Float>
+    private var samplers: [SequenceID: Sampler] = [:]
+    private var scratch = SamplerScratch()
+
+    /// Samplers kept; more means that the head forgets to release sequences.
+    private static let maxSamplers = 65_536
+
+    package init(stage: any ModelStage) {
+        self.stage = stage
+        let bytes = stage.maxBatchedTokens * stage.modelWidth * MemoryLayout<Float>.stride
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+        memory.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+        let base = memory.assumingMemoryBound(to: Float.self)
+        hidden = UnsafeMutableBufferPointer(start: base, count: stage.maxBatchedTokens * stage.modelWidth)
+    }
+
+    deinit {
+        hidden.baseAddress.map { UnsafeMutableRawPointer($0).deallocate() }
+    }
+
+    /// Bytes of hidden states a batch needs from the stage before.
+    package func hiddenByteCount(of batch: StepBatch) -> Int {
+        batch.tokenCount * stage.modelWidth * MemoryLayout<Float>.stride
+    }
+
+    /// Forgets every sequence: a new epoch.
+    package func reset() {
+        samplers.removeAll()
+    }
+
+    /// Runs a batch.
+    ///
+    /// - Parameters:
+    ///   - batch: checked here against the stage's limits, because it may come from another process.
+    ///   - incoming: hidden states of the stage before, f32 little-endian, `hiddenByteCount(of:)` bytes; nil on the first
+    ///     stage.
+    /// - Throws: `invalidRequest` when the batch does not fit the stage, and what the stage throws.
+    package func run(_ batch: StepBatch, incoming: UnsafeRawBufferPointer? = nil) throws -> Output {
+        try validate(batch)
+        for id in batch.released { samplers[id] = nil }
+        let used = UnsafeMutableBufferPointer(rebasing: hidden[0..<(batch.tokenCount * stage.modelWidth)])
+        if !stage.isFirst {
+            guard let incoming, incoming.count == hiddenByteCount(of: batch) else {
+                throw InferenceError(
+                    code: .invalidRequest,
+                    message: "step \(batch.stepID) came with \(incoming?.count ?? 0) bytes of hidden states; "
+                        + "expected \(hiddenByteCount(of: batch))")
+            }
+            UnsafeMutableRawBufferPointer(used).copyMemory(from: incoming)
+        }
+        try stage.forward(batch, hidden: used)
+        guard stage.isLast else { return .hidden(UnsafeBufferPointer(used)) }
+        return .results(try sample(batch, hidden: UnsafeBufferPointer(used)))
+    }
+
+    private func validate(_ batch: StepBatch) throws(InferenceError) {
+        func refuse(_ message: String) -> InferenceError {
+            InferenceError(code: .invalidRequest, message: "step \(batch.stepID) \(message)")
+        }
+        guard batch.tokenCount <= stage.maxBatchedTokens else {
+            throw refuse("has \(batch.tokenCount) tokens; expected at most \(stage.maxBatchedTokens)")
+        }
+        for step in batch.sequences {
+            let end = step.startPosition + step.tokenIDs.count
+            guard !step.tokenIDs.isEmpty, step.startPosition >= 0, end <= stage.maxContextTokens else {
+                throw refuse(
+                    "has positions \(step.startPosition)..<\(end); expected some below \(stage.maxContextTokens)")
+            }
+            guard step.blockTable.count * stage.kvBlockSize >= end else {
+                throw refuse("has \(step.blockTable.count) blocks for \(end) positions of \(stage.kvBlockSize) each")
+            }
+            guard step.blockTable.allSatisfy({ $0 >= 0 && Int($0) < stage.kvBlockCount }) else {
+                throw refuse("names a KV cache block outside 0..<\(stage.kvBlockCount)")
+            }
+            guard step.tokenIDs.allSatisfy({ Int($0) < stage.vocabularySize }),
+                step.nextTokenID.map({ Int($0) < stage.vocabularySize }) ?? true
+            else { throw refuse("holds a token id outside 0..<\(stage.vocabularySize)") }
+        }
+    }
+
+    // MARK: - The last stage
+
+    private func sample(_ batch: StepBatch, hidden: UnsafeBufferPointer<Float>) throws -> [SequenceResult] {
+        var rows: [Int] = []
+        var wanted: [LogitRow] = []
+        var firstRow = 0
+        for (index, step) in batch.sequences.enumerated() {
+            try noteHistory(of: step)
+            let rowCount = step.tokenIDs.count
+            for offset in 0..<step.promptLogprobCount {
+                rows.append(firstRow + offset)
+                let token = offset + 1 < rowCount ? step.tokenIDs[offset + 1] : step.nextTokenID
+                wanted.append(LogitRow(sequenceIndex: index, promptTokenID: token))
+            }
+            if step.sample {
+                rows.append(firstRow + rowCount - 1)
+                wanted.append(LogitRow(sequenceIndex: index, promptTokenID: nil))
+            }
+            firstRow += rowCount
+        }
+        var results = batch.sequences.map { SequenceResult(sequenceID: $0.sequenceID) }
+        guard !rows.isEmpty else { return results }
+        try stage.withLogits(rows: rows, hidden: hidden) { index, logits in
+            let row = wanted[index]
+            try answer(batch.sequences[row.sequenceIndex], row, logits, &results[row.sequenceIndex])
+        }
+        return results
+    }
+
+    /// Starts or continues the sampler of a sequence.
+    private func noteHistory(of step: SequenceStep) throws(InferenceError) {
+        let id = step.sequenceID
+        if let parameters = step.sampling {
+            try parameters.validate(vocabularySize: stage.vocabularySize)
+            guard samplers.count < Self.maxSamplers else {
+                throw InferenceError(code: .internalError, message: "\(samplers.count) sequences were never released")
+            }
+            samplers[id] = Sampler(parameters: parameters, generatedCount: step.generatedCount)
+        }
+        guard samplers[id] != nil else {
+            throw InferenceError(code: .invalidRequest, message: "\(id) is unknown and came without parameters")
+        }
+        samplers[id]?.observe(step.tokenIDs)
+    }
+
+    private func answer(
+        _ step: SequenceStep, _ row: LogitRow, _ logits: UnsafeMutableBufferPointer<Float>,
+        _ result: inout SequenceResult
+    ) throws(InferenceError) {
+        if let token = row.promptTokenID {
+            let topCount = samplers[step.sequenceID]?.parameters.promptLogprobs ?? 0
+            result.promptLogprobs.append(Sampler.logprobs(UnsafeBufferPointer(logits), of: token, topCount: topCount))
+            return
+        }
+        let position = step.startPosition + step.tokenIDs.count
+        let sampled = try samplers[step.sequenceID]?.sample(logits, position: position, scratch: &scratch)
+        result.tokenID = sampled?.tokenID
+        result.logprob = sampled?.logprob
+    }
+}

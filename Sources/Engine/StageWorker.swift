@@ -1,0 +1,49 @@
+import Foundation
+import InferenceCore
+
+/// The compute thread of a stage after the first: runs jobs against the stage one after another.
+///
+/// The event loop hands over work with `submit` and never waits; the queue is bounded, and a full one means that the head
+/// does not keep to the protocol.
+package final class StageWorker: Sendable {
+    /// Work for the compute thread; must not throw and must bring its results home itself.
+    package typealias Job = @Sendable (StageRunner) -> Void
+
+    private let mailbox: Mailbox<Job>
+
+    /// Starts the thread.
+    ///
+    /// - Parameters:
+    ///   - stage: handed over to the thread.
+    ///   - capacity: jobs that may wait.
+    package init(stage: sending any ModelStage, capacity: Int = 64) {
+        let mailbox = Mailbox<Job>(capacity: capacity)
+        self.mailbox = mailbox
+        let runner = UncheckedTransfer(StageRunner(stage: stage))
+        let thread = Thread {
+            var jobs: [Job] = []
+            while mailbox.take(into: &jobs, until: nil) {
+                for job in jobs { job(runner.value) }
+            }
+        }
+        thread.name = "fathom-stage"
+        thread.stackSize = 8 << 20
+        thread.start()
+    }
+
+    deinit {
+        mailbox.close()
+    }
+
+    /// Queues a job.
+    ///
+    /// - Returns: false when the queue is full or the worker stopped.
+    package func submit(_ job: @escaping Job) -> Bool {
+        mailbox.post(job)
+    }
+
+    /// Ends the thread after the jobs already queued.
+    package func stop() {
+        mailbox.close()
+    }
+}

@@ -1,0 +1,234 @@
+import Engine
+import InferenceCore
+import Testing
+
+@Suite(.timeLimit(.minutes(2))) struct InferenceEngineTests {
+    /// Everything a generation gave.
+    struct Outcome: Equatable {
+        var tokens: [TokenID] = []
+        var logprobs: [TokenLogprob] = []
+        var promptLogprobs: [TokenLogprob]?
+        var reason: FinishReason?
+        var failure: InferenceError.Code?
+    }
+
+    static let endToken: TokenID = 5
+
+    private func configuration(stages: Int = 1) -> EngineConfiguration {
+        EngineConfiguration(
+            maxBatchedTokens: 16, maxRunningSequences: 8, maxWaitingSequences: 64, stageCount: stages,
+            endOfGenerationTokenIDs: [Self.endToken], heartbeatInterval: .milliseconds(20))
+    }
+
+    private func prompt(_ index: Int) -> [TokenID] {
+        (0..<(3 + index * 5 % 37)).map { TokenID((index * 31 + $0 * 7) % 300) }
+    }
+
+    private func request(_ index: Int) -> EngineRequest {
+        var sampling = SamplingParameters(maxTokens: 10 + index % 20, temperature: index % 3 == 0 ? 0.8 : 0)
+        sampling.seed = UInt64(index)
+        sampling.logprobs = index % 2 == 0 ? 2 : nil
+        sampling.promptLogprobs = index % 5 == 0 ? 1 : nil
+        sampling.frequencyPenalty = index % 4 == 0 ? 0.5 : 0
+        return EngineRequest(tenant: "tenant-\(index % 3)", promptTokenIDs: prompt(index), sampling: sampling)
+    }
+
+    private func collect(_ generation: EngineGeneration) async -> Outcome {
+        var outcome = Outcome()
+        for await event in generation.events {
+            switch event {
+            case .started(let logprobs): outcome.promptLogprobs = logprobs
+            case .token(let token, let logprob):
+                outcome.tokens.append(token)
+                if let logprob { outcome.logprobs.append(logprob) }
+            case .finished(let reason): outcome.reason = reason
+            case .failed(let error): outcome.failure = error.code
+            }
+        }
+        return outcome
+    }
+
+    private func outcomesAlone(count: Int) async throws -> [Outcome] {
+        var outcomes: [Outcome] = []
+        let engine = InferenceEngine(stage: FakeStage(), configuration: configuration())
+        for index in 0..<count { outcomes.append(await collect(try engine.submit(request(index)))) }
+        await engine.shutdown(deadline: .now + .seconds(5))
+        return outcomes
+    }
+
+    private func outcomesTogether(_ engine: InferenceEngine, count: Int) async throws -> [Outcome] {
+        let generations = try (0..<count).map { try engine.submit(request($0)) }
+        return await withTaskGroup(of: (Int, Outcome).self) { group in
+            for (index, generation) in generations.enumerated() {
+                group.addTask { (index, await self.collect(generation)) }
+            }
+            var outcomes = Array(repeating: Outcome(), count: count)
+            for await (index, outcome) in group { outcomes[index] = outcome }
+            return outcomes
+        }
+    }
+
+    @Test("17 concurrent requests give what each gives alone, with room to spare and with preemptions", arguments: [64, 34])
+    func concurrent(blocks: Int) async throws {
+        let alone = try await outcomesAlone(count: 17)
+        let engine = InferenceEngine(stage: FakeStage(kvBlockCount: blocks), configuration: configuration())
+        let together = try await outcomesTogether(engine, count: 17)
+        #expect(together == alone)
+        #expect(alone.allSatisfy { $0.reason != nil && !$0.tokens.isEmpty })
+        #expect(alone[0].promptLogprobs?.map(\.tokenID) == Array(prompt(0).dropFirst()))
+        if blocks == 34 { #expect(engine.status.preemptions > 0) }
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("two and three stages give the tokens of one", arguments: [[0..<2, 2..<6], [0..<1, 1..<4, 4..<6]])
+    func stages(ranges: [Range<Int>]) async throws {
+        let alone = try await outcomesAlone(count: 17)
+        let link = LocalLink(stages: Array(ranges.dropFirst()))
+        let engine = InferenceEngine(
+            stage: FakeStage(layers: ranges[0]), link: link, configuration: configuration(stages: ranges.count))
+        link.up()
+        #expect(try await outcomesTogether(engine, count: 17) == alone)
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("a cancelled request frees its blocks and leaves the others alone")
+    func cancellation() async throws {
+        let expected = try await outcomesAlone(count: 2)
+        let engine = InferenceEngine(stage: FakeStage(), configuration: configuration())
+        var long = request(0)
+        long.sampling.maxTokens = 100
+        long.sampling.ignoreEOS = true
+        let victim = try engine.submit(long)
+        let other = try engine.submit(request(1))
+        var iterator = victim.events.makeAsyncIterator()
+        _ = await iterator.next()
+        engine.cancel(victim.id)
+        #expect(await collect(other) == expected[1])
+        while await iterator.next() != nil {}
+        #expect(await eventually { engine.status.kvBlocksUsed == 0 && engine.status.runningSequences == 0 })
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("dropping the events cancels the request")
+    func dropped() async throws {
+        let engine = InferenceEngine(
+            stage: FakeStage(maxContextTokens: 100_000, kvBlockCount: 512), configuration: configuration())
+        var long = request(1)
+        long.sampling.maxTokens = 100_000
+        long.sampling.ignoreEOS = true
+        for await _ in try engine.submit(long).events { break }
+        #expect(await eventually { engine.status.kvBlocksUsed == 0 })
+        #expect(engine.status.generatedTokens < 1_500)
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("a request whose deadline is past fails with deadlinePassed")
+    func deadline() async throws {
+        let engine = InferenceEngine(stage: FakeStage(), configuration: configuration())
+        var late = request(1)
+        late.deadline = .now - .seconds(1)
+        #expect(await collect(try engine.submit(late)).failure == .deadlinePassed)
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("an idle engine proves itself alive through all stages")
+    func heartbeat() async throws {
+        let link = LocalLink(stages: [2..<6])
+        let engine = InferenceEngine(
+            stage: FakeStage(layers: 0..<2), link: link, configuration: configuration(stages: 2))
+        #expect(engine.status.millisecondsSinceLastToken() == nil)
+        link.up()
+        #expect(await eventually { engine.status.lastTokenTime != nil })
+        let sent = link.sentCount
+        #expect(await eventually { link.sentCount > sent + 2 })
+        #expect(engine.status.generatedTokens == 0, "heartbeats are not counted")
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("without a link requests fail at once; a lost link fails all; a restored one serves the same tokens")
+    func linkLoss() async throws {
+        let alone = try await outcomesAlone(count: 6)
+        let link = LocalLink(stages: [2..<6])
+        let engine = InferenceEngine(
+            stage: FakeStage(layers: 0..<2), link: link, configuration: configuration(stages: 2))
+        #expect(await collect(try engine.submit(request(1))).failure == .shardUnavailable)
+
+        link.up()
+        #expect(try await outcomesTogether(engine, count: 6) == alone)
+        link.mute()
+        let stuck = try (0..<20).map { try engine.submit(request($0)) }
+        #expect(await eventually { engine.status.runningSequences > 0 && engine.status.waitingSequences > 0 })
+        link.down()
+        for generation in stuck { #expect(await collect(generation).failure == .shardUnavailable) }
+        #expect(await eventually { engine.status.kvBlocksUsed == 0 && !engine.status.isLinked })
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("after a link is lost and restored the same requests give the same tokens")
+    func restored() async throws {
+        let alone = try await outcomesAlone(count: 6)
+        let link = LocalLink(stages: [2..<6])
+        let engine = InferenceEngine(
+            stage: FakeStage(layers: 0..<2), link: link, configuration: configuration(stages: 2))
+        link.up()
+        #expect(try await outcomesTogether(engine, count: 6) == alone)
+        link.down()
+        #expect(await eventually { !engine.status.isLinked })
+        link.up()
+        #expect(await eventually { engine.status.isLinked })
+        #expect(try await outcomesTogether(engine, count: 6) == alone)
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("a step nobody answers fails the epoch after the timeout")
+    func watchdog() async throws {
+        let link = LocalLink(stages: [2..<6])
+        var configuration = configuration(stages: 2)
+        configuration.stepTimeout = .milliseconds(50)
+        let engine = InferenceEngine(stage: FakeStage(layers: 0..<2), link: link, configuration: configuration)
+        link.mute()
+        link.up()
+        #expect(await collect(try engine.submit(request(1))).failure == .shardUnavailable)
+        #expect(await eventually { !link.isUp })
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("a stage that throws fails the requests in flight, and the engine goes on")
+    func stageFailure() async throws {
+        let alone = try await outcomesAlone(count: 2)
+        let stage = FakeStage()
+        let poison: TokenID = 299
+        stage.onForward = { [unowned stage] batch in
+            let isPoisoned = batch.sequences.contains { $0.tokenIDs.contains(poison) }
+            stage.failure = isPoisoned ? InferenceError(code: .internalError, message: "by the test") : nil
+        }
+        let engine = InferenceEngine(stage: stage, configuration: configuration())
+        var poisoned = request(1)
+        poisoned.promptTokenIDs = [poison]
+        #expect(await collect(try engine.submit(poisoned)).failure == .internalError)
+        #expect(try await outcomesTogether(engine, count: 2) == alone)
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("shutting down finishes open requests and refuses new ones")
+    func shutdown() async throws {
+        let expected = try await outcomesAlone(count: 2)
+        let engine = InferenceEngine(stage: FakeStage(), configuration: configuration())
+        let generation = try engine.submit(request(1))
+        async let outcome = collect(generation)
+        await engine.shutdown(deadline: .now + .seconds(5))
+        #expect(await outcome == expected[1])
+        let error = #expect(throws: InferenceError.self) { try engine.submit(request(1)) }
+        #expect(error?.code == .draining)
+    }
+
+    /// Waits for a condition that another thread brings about; the suite's time limit is the deadline.
+    private func eventually(_ condition: () -> Bool) async -> Bool {
+        let deadline = ContinuousClock.now + .seconds(20)
+        while !condition() {
+            if ContinuousClock.now > deadline { return false }
+            await Task.yield()
+        }
+        return true
+    }
+}
