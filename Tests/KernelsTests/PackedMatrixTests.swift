@@ -1,0 +1,213 @@
+import Kernels
+import Tensors
+import Testing
+
+/// The product in double precision over dequantised weights and the activations as the kernels see them.
+private func reference(_ view: TensorView, _ inputs: [[Float]], quantized: Bool) throws -> [Float] {
+    let weights = try view.dequantized()
+    return inputs.flatMap { input in
+        let x = quantized ? quantizeReference(input) : input
+        return (0..<view.rows).map { row in
+            Float((0..<view.columns).reduce(0.0) { $0 + Double(weights[row * view.columns + $1]) * Double(x[$1]) })
+        }
+    }
+}
+
+/// int8 per 32 with scale amax / 127, nearest even, and back.
+private func quantizeReference(_ x: [Float]) -> [Float] {
+    stride(from: 0, to: x.count, by: 32).flatMap { start -> [Float] in
+        let block = x[start..<min(start + 32, x.count)]
+        let largest = block.map { abs($0) }.max() ?? 0
+        if largest <= Float(sign: .plus, exponent: -100, significand: 1) { return block.map { _ in 0 } }
+        let inverse = 127 / largest
+        return block.map { min(($0 * inverse).rounded(.toNearestOrEven), 127) * (largest / 127) }
+    }
+}
+
+private func product(
+    _ matrix: PackedMatrix, _ inputs: [[Float]], kernels: KernelSet, tokens: Range<Int>? = nil,
+    panels: Range<Int>? = nil, start: Float = .nan, accumulate: Bool = false
+) throws -> [Float] {
+    let buffer = try ActivationBuffer(
+        columns: matrix.columns, capacity: inputs.count, forms: matrix.needs, kernels: kernels)
+    for (token, input) in inputs.enumerated() { buffer.store(input, token: token) }
+    var output = [Float](repeating: start, count: inputs.count * matrix.rows)
+    matrix.multiply(
+        buffer, tokens: tokens ?? 0..<inputs.count, panels: panels ?? 0..<matrix.panelCount, into: &output,
+        outputStride: matrix.rows, accumulate: accumulate, kernels: kernels)
+    return output
+}
+
+private let quantizedTypes: [ElementType] = [.q4_0, .q4_1, .q8_0, .q6_K]
+private let floatTypes: [ElementType] = [.f32, .f16, .bf16]
+
+@Suite struct PackedMatrixTests {
+    @Test("all sets agree to the bit and with a double-precision product", arguments: quantizedTypes + floatTypes)
+    func agreesWithReference(type: ElementType) throws {
+        var generator = SeededGenerator(seed: 1)
+        let generic = try genericSet()
+        for rows in [1, 15, 16, 17, 33, 48] {
+            for units in [1, 2, 3] {
+                let columns = type.blockSize > 1 ? type.blockSize * units : [1, 31, 67][units - 1]
+                let tokens = [1, 2, 3, 4, 5, 7, 8, 9, 17][(rows + units) % 9]
+                let view = try randomWeights(type, rows: rows, columns: columns, using: &generator)
+                let inputs = (0..<tokens).map { _ in generator.floats(columns) }
+                let matrix = try PackedMatrix(view)
+                #expect(matrix.rows == rows && matrix.panelCount == (rows + 15) / 16)
+                let plain = try product(matrix, inputs, kernels: generic)
+                let expected = try reference(view, inputs, quantized: quantizedTypes.contains(type))
+                let note = "\(type.name) [\(rows), \(columns)] x \(tokens)"
+                // f32 sums of up to 768 terms of at most about 2.5.
+                expectClose(plain, expected, tolerance: 2e-4, note)
+                for set in simdSets {
+                    expectSameBits(try product(matrix, inputs, kernels: set), plain, "\(note) \(set.instructionSet)")
+                }
+            }
+        }
+    }
+
+    @Test("a token's result is the same bits in every batch and panel split", arguments: [ElementType.q4_1, .q8_0, .f16])
+    func batchInvariance(type: ElementType) throws {
+        var generator = SeededGenerator(seed: 2)
+        let view = try randomWeights(type, rows: 70, columns: 96, using: &generator)
+        let matrix = try PackedMatrix(view)
+        let inputs = (0..<17).map { _ in generator.floats(96) }
+        for set in try [genericSet()] + simdSets {
+            let together = try product(matrix, inputs, kernels: set)
+            for token in inputs.indices {
+                let alone = try product(matrix, [inputs[token]], kernels: set)
+                expectSameBits(alone, Array(together[token * 70..<(token + 1) * 70]), "token \(token)")
+            }
+            for count in 1...17 {
+                let first = try product(matrix, Array(inputs[0..<count]), kernels: set)
+                expectSameBits(first, Array(together[0..<count * 70]), "batch of \(count)")
+            }
+            // Only what was asked for is written.
+            let part = try product(matrix, inputs, kernels: set, tokens: 3..<9, panels: 2..<5)
+            for token in inputs.indices {
+                for row in 0..<70 {
+                    let value = part[token * 70 + row]
+                    if (3..<9).contains(token) && row >= 32 {
+                        #expect(value.bitPattern == together[token * 70 + row].bitPattern)
+                    } else {
+                        #expect(value.isNaN)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("accumulation adds the product to what is there")
+    func accumulates() throws {
+        var generator = SeededGenerator(seed: 3)
+        for type in [ElementType.q4_1, .f32] {
+            let matrix = try PackedMatrix(randomWeights(type, rows: 21, columns: 64, using: &generator))
+            let inputs = (0..<3).map { _ in generator.floats(64) }
+            for set in try [genericSet()] + simdSets {
+                let plain = try product(matrix, inputs, kernels: set)
+                let added = try product(matrix, inputs, kernels: set, start: 0.75, accumulate: true)
+                expectSameBits(added, plain.map { 0.75 + $0 }, "\(type.name) \(set.instructionSet)")
+            }
+        }
+    }
+
+    @Test("stacked matrices give the rows of each, also of different types")
+    func concatenation() throws {
+        var generator = SeededGenerator(seed: 4)
+        let inputs = (0..<5).map { _ in generator.floats(256) }
+        for types in [[ElementType.q4_1, .q4_1, .q4_1], [.q4_1, .q4_1, .q6_K], [.q8_0, .f16, .f16]] {
+            let rows = types[0] == types[2] ? [20, 7, 30] : [16, 48, 7]
+            let views = try zip(types, rows).map { type, rows in
+                try randomWeights(type, rows: rows, columns: 256, using: &generator)
+            }
+            let stacked = try PackedMatrix(concatenating: views, pool: ThreadPool(threadCount: 2))
+            let singles = try views.map { try PackedMatrix($0) }
+            #expect(stacked.rows == rows.reduce(0, +))
+            for set in try [genericSet()] + simdSets {
+                let parts = try singles.map { try product($0, inputs, kernels: set) }
+                let expected = (0..<5).flatMap { token in
+                    zip(parts, rows).flatMap { part, rows in Array(part[token * rows..<(token + 1) * rows]) }
+                }
+                expectSameBits(try product(stacked, inputs, kernels: set), expected, "\(types)")
+            }
+        }
+    }
+
+    @Test("fused gate and up equal silu(gate) * up of the separate products")
+    func fusedGateUp() throws {
+        var generator = SeededGenerator(seed: 5)
+        for type in [ElementType.q4_1, .q8_0, .bf16] {
+            let gate = try randomWeights(type, rows: 48, columns: 64, using: &generator)
+            let up = try randomWeights(type, rows: 48, columns: 64, using: &generator)
+            let inputs = (0..<50).map { _ in generator.floats(64, in: -3...3) }
+            let fused = try PackedMatrix(gate: gate, up: up)
+            for set in try [genericSet()] + simdSets {
+                let gates = try product(PackedMatrix(gate), inputs, kernels: set)
+                let ups = try product(PackedMatrix(up), inputs, kernels: set)
+                var expected = [Float](repeating: 0, count: gates.count)
+                set.siluMul(gate: gates, up: ups, count: gates.count, into: &expected)
+                let buffer = try ActivationBuffer(columns: 64, capacity: 50, forms: fused.needs, kernels: set)
+                for (token, input) in inputs.enumerated() { buffer.store(input, token: token) }
+                var output = [Float](repeating: .nan, count: 50 * 48)
+                for pair in 0..<fused.panelCount / 2 {
+                    fused.multiplySiluMul(
+                        buffer, tokens: 0..<50, pairs: pair..<pair + 1, into: &output, outputStride: 48, kernels: set)
+                }
+                expectSameBits(output, expected, "\(type.name) \(set.instructionSet)")
+            }
+        }
+    }
+
+    @Test("extreme 8-bit weights and activations do not saturate")
+    func extremeValues() throws {
+        let inputs = [[Float](repeating: 1, count: 64), (0..<64).map { $0 % 2 == 0 ? 1 : -1 }]
+        for value in [UInt8(0x80), 0x7f, 0x81] {
+            let block = [UInt8(0x00), 0x3c] + [UInt8](repeating: value, count: 32)
+            let view = try makeView(block + block, .q8_0, rows: 1, columns: 64)
+            let expected = try reference(view, inputs, quantized: true)
+            for set in try [genericSet()] + simdSets {
+                expectClose(
+                    try product(PackedMatrix(view), inputs, kernels: set), expected, tolerance: 0.02,
+                    "\(value) \(set.instructionSet)")
+            }
+        }
+    }
+
+    @Test("blocks of zeros, tiny and large activations stay finite and agree")
+    func activationRange() throws {
+        var generator = SeededGenerator(seed: 6)
+        let view = try randomWeights(.q4_1, rows: 16, columns: 64, using: &generator)
+        let matrix = try PackedMatrix(view)
+        let base = generator.floats(64)
+        for factor: Float in [0, 1e-38, 1e-30, 1e-20, 1e20, 1e30] {
+            let inputs = [base.map { $0 * factor }]
+            let plain = try product(matrix, inputs, kernels: genericSet())
+            #expect(plain.allSatisfy { $0.isFinite })
+            for set in simdSets { expectSameBits(try product(matrix, inputs, kernels: set), plain, "\(factor)") }
+        }
+    }
+
+    @Test("matrices that do not fit together are refused")
+    func refusals() throws {
+        var generator = SeededGenerator(seed: 7)
+        let a = try randomWeights(.q4_1, rows: 16, columns: 64, using: &generator, name: "a")
+        let b = try randomWeights(.q4_1, rows: 16, columns: 32, using: &generator, name: "b")
+        let c = try randomWeights(.q8_0, rows: 10, columns: 64, using: &generator, name: "c")
+        #expect(throws: KernelError.self) { try PackedMatrix(concatenating: []) }
+        #expect(throws: KernelError.self) { try PackedMatrix(concatenating: [a, b]) }
+        #expect(throws: KernelError.self) { try PackedMatrix(concatenating: [c, a]) }
+        #expect(throws: KernelError.self) { try PackedMatrix(gate: a, up: c) }
+        #expect(throws: KernelError.self) { try PackedMatrix(gate: c, up: c) }
+        #expect(throws: KernelError.self) { try ThreadPool(threadCount: 0) }
+    }
+
+    @Test("packed weights take no more than their blocks")
+    func byteCounts() throws {
+        var generator = SeededGenerator(seed: 8)
+        let sizes: [(ElementType, Int)] = [(.q4_0, 288), (.q4_1, 320), (.q8_0, 544), (.f16, 1024), (.f32, 2048)]
+        for (type, bytes) in sizes {
+            let matrix = try PackedMatrix(randomWeights(type, rows: 33, columns: 96, using: &generator))
+            #expect(matrix.byteCount == 3 * 3 * bytes)
+        }
+    }
+}
