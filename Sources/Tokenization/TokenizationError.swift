@@ -1,0 +1,24 @@
+/// A vocabulary that no tokeniser can be made of.
+package struct TokenizationError: Error, Sendable, CustomStringConvertible {
+    package enum Code: String, Sendable {
+        /// A tokeniser or pre-tokeniser of a kind that is not implemented.
+        case unsupported
+        /// A vocabulary, merge list or token id that contradicts itself.
+        case malformed
+        /// The vocabulary file cannot be read.
+        case inputOutput
+    }
+
+    package let code: Code
+    /// Names the file or metadata, what was got and what was expected.
+    package let message: String
+    package let cause: (any Error)?
+
+    package init(code: Code, message: String, cause: (any Error)? = nil) {
+        self.code = code
+        self.message = message
+        self.cause = cause
+    }
+
+    package var description: String { "\(code.rawValue): \(message)" }
+}
