@@ -1,4 +1,3 @@
-import Foundation
 import Logging
 import ServiceLifecycle
 import Synchronization
@@ -12,29 +11,20 @@ package struct MonitorReporter: Service {
     /// Pauses between attempts while the monitor cannot be reached.
     static let retryPauses: [Duration] = [.milliseconds(250), .milliseconds(500), .seconds(1), .seconds(2)]
 
-    private let identity: ServiceIdentity
-    private let health: HealthState
-    private let metrics: MetricsRegistry
+    private let source: ServiceReportSource
     private let client: WireClient
     private let logger: Logger
     private let clock: any Clock<Duration>
 
+    /// The reporter owns `client` and closes it at the end.
     package init(
-        identity: ServiceIdentity, health: HealthState, metrics: MetricsRegistry, client: WireClient, logger: Logger,
+        source: ServiceReportSource, client: WireClient, logger: Logger,
         clock: any Clock<Duration> = ContinuousClock()
     ) {
-        self.identity = identity
-        self.health = health
-        self.metrics = metrics
+        self.source = source
         self.client = client
         self.logger = logger
         self.clock = clock
-    }
-
-    init(process: ServiceProcess, client: WireClient) {
-        self.init(
-            identity: process.identity, health: process.health, metrics: process.metrics, client: client,
-            logger: process.logging.logger("monitor.reporter"))
     }
 
     /// Reports until graceful shutdown or cancellation; never throws for the monitor's sake.
@@ -62,23 +52,13 @@ package struct MonitorReporter: Service {
         await client.close()
     }
 
-    /// One report, as it would be sent now.
-    package func report(at time: Date = Date()) -> Fathom_Monitor_V1_ServiceReport {
-        var report = Fathom_Monitor_V1_ServiceReport()
-        report.identity = identity.proto()
-        report.health = health.current.proto()
-        report.metrics = metrics.snapshot()
-        report.timeUnixMilliseconds = UInt64(max(0, time.timeIntervalSince1970 * 1000))
-        return report
-    }
-
     /// One stream: report, wait for the acknowledgement, wait for the interval, again. Waiting for the acknowledgement
     /// bounds what is in flight to one report however slow the monitor is.
     private func reportUntilFailure(_ contact: Contact) async throws {
         try await client.bidirectional(MonitorService.report) { writer, responses in
             var acknowledgements = responses.makeAsyncIterator()
             while true {
-                try await writer.write(report())
+                try await writer.write(source.report())
                 guard let acknowledgement = try await acknowledgements.next() else {
                     throw RPCError(code: .unavailable, message: "the monitor ended the stream of reports")
                 }

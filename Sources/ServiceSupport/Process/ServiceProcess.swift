@@ -1,6 +1,5 @@
 import Foundation
 import Logging
-import NIOCore
 import ServiceLifecycle
 import Wire
 
@@ -32,14 +31,20 @@ package final class ServiceProcess: Sendable {
         ProcessMetrics.register(in: metrics, startedAt: identity.startedAt)
     }
 
+    /// What reports to the monitor are made of.
+    package var reportSource: ServiceReportSource {
+        ServiceReportSource(identity: identity, health: health, metrics: metrics)
+    }
+
     /// The wire server on the configured host and port, with the health rpc added to `router`. Put it into the list of
     /// services together with ``listening(_:extra:)``.
-    package func makeWireServer(_ router: RPCRouter) throws -> WireServer {
+    package func makeWireServer(_ router: RPCRouter) -> WireServer {
         var router = router
         router.addHealth(health)
         let common = configuration.common
-        return try WireServer(
-            configuration: WireServerConfiguration(host: common.host, port: common.port, tls: common.tls),
+        return WireServer(
+            configuration: WireServerConfiguration(
+                host: common.host, port: common.port, tls: common.tls, drainTimeout: common.drainTimeout),
             router: router, logger: logging.logger("wire.server"))
     }
 
@@ -77,7 +82,10 @@ package final class ServiceProcess: Sendable {
     package func run(_ services: [any Service]) async throws {
         var all: [any Service] = []
         if let target = configuration.common.monitor {
-            all.append(MonitorReporter(process: self, client: makeWireClient(target)))
+            all.append(
+                MonitorReporter(
+                    source: reportSource, client: makeWireClient(target),
+                    logger: logging.logger("monitor.reporter")))
         }
         all += services
         // Last started, first told to stop: the health says so before anything stops taking requests.

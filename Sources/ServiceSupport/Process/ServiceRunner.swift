@@ -3,6 +3,7 @@ import Foundation
 import Logging
 import ServiceLifecycle
 import UnixSignals
+import Wire
 
 /// Runs the services of a process and turns whatever happens into an exit that an operator understands.
 package enum ServiceRunner {
@@ -60,6 +61,7 @@ package enum ServiceRunner {
         let text =
             switch error {
             case let error as ConfigurationError: error.message
+            case let error as RPCError: error.cause.map { "\(error.message): \($0)" } ?? error.message
             case let error as any CustomStringConvertible: error.description
             default: error.localizedDescription
             }

@@ -1,0 +1,46 @@
+import Hummingbird
+import HummingbirdCore
+import Logging
+import NIOCore
+import ServiceLifecycle
+
+/// The HTTP server of the page, bound to its own port.
+final class MonitorHTTPServer: Service {
+    /// Connections served at once; more wait in the listener's queue.
+    static let maxConnections = 256
+
+    private let configuration: MonitorConfiguration
+    private let routes: MonitorRoutes
+    private let logger: Logger
+    private let ports: AsyncStream<Int>
+    private let portsContinuation: AsyncStream<Int>.Continuation
+
+    init(_ configuration: MonitorConfiguration, routes: MonitorRoutes, logger: Logger) {
+        self.configuration = configuration
+        self.routes = routes
+        self.logger = logger
+        (ports, portsContinuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    /// The port, once the server listens. For one caller.
+    ///
+    /// - Throws: `CancellationError` when the server ended without listening.
+    func boundPort() async throws -> Int {
+        for await port in ports { return port }
+        throw CancellationError()
+    }
+
+    func run() async throws {
+        defer { portsContinuation.finish() }
+        let application = Application(
+            router: routes.router(),
+            configuration: .init(
+                address: .hostname(configuration.httpHost, port: configuration.httpPort), serverName: "fathom-monitor",
+                availableConnectionsDelegate: MaximumAvailableConnections(Self.maxConnections, logger: logger)),
+            onServerRunning: { [portsContinuation] channel in
+                portsContinuation.yield(channel.localAddress?.port ?? 0)
+            },
+            logger: logger)
+        try await application.run()
+    }
+}
