@@ -143,7 +143,19 @@ final class ConnectionHandler: ChannelInboundHandler {
             self.fail(ConnectionFault(.idle, "no HELLO within \(self.limits.handshakeTimeout)"))
         }
         let tick = TimeAmount(limits.pingInterval / 2)
-        liveness = loop.scheduleRepeatedTask(initialDelay: tick, delay: tick) { [weak self] _ in self?.checkLiveness() }
+        let bound = NIOLoopBound(Weak(self), eventLoop: context.eventLoop)
+        liveness = context.eventLoop.scheduleRepeatedTask(initialDelay: tick, delay: tick) { _ in
+            bound.value.handler?.checkLiveness()
+        }
+    }
+
+    /// Lets the timer go on without keeping a dead connection alive.
+    private struct Weak {
+        weak var handler: ConnectionHandler?
+
+        init(_ handler: ConnectionHandler) {
+            self.handler = handler
+        }
     }
 
     // MARK: Inbound frames
