@@ -1,0 +1,174 @@
+import COpenBLAS
+import ModelFiles
+import Tensors
+
+/// The forward pass of a BERT encoder with mean pooling (Devlin et al. 2019; Reimers & Gurevych 2019), in f32 by BLAS.
+///
+/// Sequences of different lengths are laid one behind the other, so that the linear layers see one matrix of all
+/// tokens and no padding; attention goes sequence by sequence. Letters: T tokens of the pass, D hidden size, F
+/// intermediate size, H heads, dh head width.
+///
+/// Owned and called by one thread.
+final class BertModel {
+    let configuration: EncoderConfiguration
+    private let weights: EncoderWeights
+    private var scratch = Scratch()
+
+    /// Space of a pass; grows to the largest pass and stays.
+    private struct Scratch {
+        var tokens = 0
+        var longest = 0
+        /// [T, D]
+        var hidden = FloatBuffer(count: 0)
+        /// [T, 3 D]
+        var queryKeyValue = FloatBuffer(count: 0)
+        /// [T, D]
+        var context = FloatBuffer(count: 0)
+        /// [T, F]
+        var intermediate = FloatBuffer(count: 0)
+        /// [T, D]
+        var output = FloatBuffer(count: 0)
+        /// [longest, longest rounded up to whole lanes]
+        var scores = FloatBuffer(count: 0)
+    }
+
+    init(configuration: EncoderConfiguration, file: SafetensorsFile) throws {
+        self.configuration = configuration
+        weights = try EncoderWeights(file: file, configuration: configuration)
+    }
+
+    /// The embeddings of token sequences, each 1...maxPositions ids, unit length.
+    ///
+    /// - Throws: `invalidInput` for an id outside the vocabulary or a length out of range.
+    func embed(_ sequences: [[UInt32]]) throws -> [[Float]] {
+        for sequence in sequences {
+            guard (1...configuration.maxPositions).contains(sequence.count) else {
+                throw EncoderError(
+                    code: .invalidInput,
+                    message: "a sequence has \(sequence.count) tokens, expected 1...\(configuration.maxPositions)")
+            }
+            if let id = sequence.first(where: { Int($0) >= configuration.vocabularySize }) {
+                throw EncoderError(
+                    code: .invalidInput,
+                    message: "token id \(id) is outside the vocabulary of \(configuration.vocabularySize)")
+            }
+        }
+        let tokens = sequences.reduce(0) { $0 + $1.count }
+        guard tokens > 0 else { return [] }
+        reserve(tokens: tokens, longest: sequences.map(\.count).max() ?? 0)
+        try lookUp(sequences)
+        for layer in weights.layers { forward(layer, sequences, tokens) }
+        return pool(sequences)
+    }
+
+    private func reserve(tokens: Int, longest: Int) {
+        let width = configuration.hiddenSize
+        if tokens > scratch.tokens {
+            scratch.tokens = tokens
+            scratch.hidden = FloatBuffer(count: tokens * width)
+            scratch.queryKeyValue = FloatBuffer(count: tokens * 3 * width)
+            scratch.context = FloatBuffer(count: tokens * width)
+            scratch.intermediate = FloatBuffer(count: tokens * configuration.intermediateSize)
+            scratch.output = FloatBuffer(count: tokens * width)
+        }
+        if longest > scratch.longest {
+            scratch.longest = longest
+            scratch.scores = FloatBuffer(count: longest * Self.wholeLanes(longest))
+        }
+    }
+
+    private static func wholeLanes(_ count: Int) -> Int {
+        (count + VectorMath.width - 1) / VectorMath.width * VectorMath.width
+    }
+
+    /// hidden = LayerNorm(word + position + type)
+    private func lookUp(_ sequences: [[UInt32]]) throws {
+        let width = configuration.hiddenSize
+        var row = 0
+        for sequence in sequences {
+            for (position, id) in sequence.enumerated() {
+                let target = scratch.hidden.base + row * width
+                try weights.wordEmbeddings.dequantizedRow(Int(id), into: target)
+                let other = weights.positions.base + position * width
+                for column in 0..<width { target[column] += other[column] }
+                row += 1
+            }
+        }
+        norm(weights.embeddingNorm, nil, row)
+    }
+
+    private func forward(_ layer: EncoderWeights.Layer, _ sequences: [[UInt32]], _ tokens: Int) {
+        linear(layer.queryKeyValue, scratch.hidden, into: scratch.queryKeyValue, tokens)
+        var first = 0
+        for sequence in sequences {
+            attend(first: first, count: sequence.count)
+            first += sequence.count
+        }
+        linear(layer.attentionOutput, scratch.context, into: scratch.output, tokens)
+        norm(layer.attentionNorm, scratch.output, tokens)
+        linear(layer.intermediate, scratch.hidden, into: scratch.intermediate, tokens)
+        VectorMath.gelu(scratch.intermediate.base, count: tokens * configuration.intermediateSize)
+        linear(layer.output, scratch.intermediate, into: scratch.output, tokens)
+        norm(layer.outputNorm, scratch.output, tokens)
+    }
+
+    /// output[tokens, outputs] = input[tokens, inputs] · Wᵀ + b
+    private func linear(
+        _ layer: EncoderWeights.Linear, _ input: FloatBuffer, into output: FloatBuffer, _ tokens: Int
+    ) {
+        for row in 0..<tokens {
+            (output.base + row * layer.outputs).update(from: layer.bias.base, count: layer.outputs)
+        }
+        cblas_sgemm(
+            CblasRowMajor, CblasNoTrans, CblasTrans, Int32(tokens), Int32(layer.outputs), Int32(layer.inputs), 1,
+            input.base, Int32(layer.inputs), layer.weight.base, Int32(layer.inputs), 1, output.base,
+            Int32(layer.outputs))
+    }
+
+    private func norm(_ norm: EncoderWeights.LayerNorm, _ residual: FloatBuffer?, _ tokens: Int) {
+        VectorMath.addLayerNorm(
+            scratch.hidden.base, residual.map { UnsafePointer($0.base) }, weight: norm.weight.base,
+            bias: norm.bias.base, rows: tokens, columns: configuration.hiddenSize,
+            epsilon: configuration.layerNormEpsilon)
+    }
+
+    /// Self-attention of the sequence at rows `first..<first + count`, head by head: every token sees every other.
+    private func attend(first: Int, count: Int) {
+        let width = configuration.hiddenSize
+        let headWidth = configuration.headWidth
+        let stride = Self.wholeLanes(count)
+        let scale = 1 / Float(headWidth).squareRoot()
+        let scores = scratch.scores.base
+        for head in 0..<configuration.headCount {
+            let query = scratch.queryKeyValue.base + first * 3 * width + head * headWidth
+            let key = query + width
+            let value = key + width
+            cblas_sgemm(
+                CblasRowMajor, CblasNoTrans, CblasTrans, Int32(count), Int32(count), Int32(headWidth), scale, query,
+                Int32(3 * width), key, Int32(3 * width), 0, scores, Int32(stride))
+            for row in 0..<count { VectorMath.softmax(scores + row * stride, count: count) }
+            cblas_sgemm(
+                CblasRowMajor, CblasNoTrans, CblasNoTrans, Int32(count), Int32(headWidth), Int32(count), 1, scores,
+                Int32(stride), value, Int32(3 * width), 0, scratch.context.base + first * width + head * headWidth,
+                Int32(width))
+        }
+    }
+
+    /// Mean over a sequence's tokens, scaled to unit length.
+    private func pool(_ sequences: [[UInt32]]) -> [[Float]] {
+        let width = configuration.hiddenSize
+        var first = 0
+        return sequences.map { sequence in
+            var mean = [Float](repeating: 0, count: width)
+            for row in first..<first + sequence.count {
+                let values = scratch.hidden.base + row * width
+                for column in 0..<width { mean[column] += values[column] }
+            }
+            first += sequence.count
+            // The length takes the division by the count with it.
+            let length = mean.reduce(0) { $0 + $1 * $1 }.squareRoot()
+            let scale = 1 / max(length, .leastNormalMagnitude)
+            return mean.map { $0 * scale }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+import COpenBLAS
+import Dispatch
+import ModelFiles
+import Synchronization
+import Tokenization
+
+/// Sentence embeddings by a BERT-family encoder, such as all-MiniLM-L6-v2.
+///
+/// Compute runs on one dedicated queue, never on the cooperative pool; BLAS uses `threads` threads below it. Texts that
+/// wait together are computed together, interactive ones before background ones, in passes of bounded size, so that a
+/// search never waits for more than one pass of indexing.
+// @unchecked: `model` is touched on `queue` only; everything else is immutable or guarded by its Mutex.
+package final class SentenceEncoder: @unchecked Sendable {
+    /// Sequences that may wait at once.
+    package static let maxQueuedSequences = 8192
+    /// Tokens computed in one pass: large enough for BLAS to be fast, small enough to let a search in soon.
+    static let maxPassTokens = 1024
+
+    /// Components of an embedding.
+    package let dimension: Int
+    /// Tokens read of a text, with start and end marks; what lies behind is not seen.
+    package let maxTokens: Int
+    /// Ids a token may have: `0..<vocabularySize`.
+    package let vocabularySize: Int
+
+    private let tokenizer: WordPieceTokenizer
+    private let startTokenID: UInt32
+    private let endTokenID: UInt32
+    private let model: BertModel
+    private let queue = DispatchQueue(label: "fathom.encoder", qos: .userInitiated)
+    /// Tokenises, so that a large batch of texts does not hold a thread of the cooperative pool.
+    private let tokenizingQueue = DispatchQueue(label: "fathom.encoder.tokenizer", qos: .userInitiated)
+    private let waiting = Mutex(EncoderQueue())
+
+    /// Loads `model.safetensors`, `config.json` and `vocab.txt` from a directory.
+    ///
+    /// - Parameters:
+    ///   - threads: BLAS threads, 1...256; OpenBLAS keeps one such number per process.
+    ///   - maxTokens: Longest sequence, at most what the model has positions for.
+    /// - Throws: `modelUnreadable`, `unsupportedModel`, `invalidInput`; errors of the model's files.
+    package init(directory: String, threads: Int = 1, maxTokens: Int = 256) throws {
+        guard (1...256).contains(threads) else {
+            throw EncoderError(code: .invalidInput, message: "the number of threads must be 1...256, got \(threads)")
+        }
+        let configuration = try EncoderConfiguration.read(path: "\(directory)/config.json")
+        guard (3...configuration.maxPositions).contains(maxTokens) else {
+            throw EncoderError(
+                code: .invalidInput,
+                message: "the sequence length must be 3...\(configuration.maxPositions), got \(maxTokens)")
+        }
+        tokenizer = try WordPieceTokenizer(vocabularyPath: "\(directory)/vocab.txt", maxLength: maxTokens)
+        let marks = tokenizer.encode("", parseSpecial: false, addSpecial: true)
+        guard marks.count == 2, tokenizer.vocabularySize <= configuration.vocabularySize else {
+            throw EncoderError(
+                code: .unsupportedModel,
+                message: "the vocabulary of \(tokenizer.vocabularySize) does not fit the model's "
+                    + "\(configuration.vocabularySize), or lacks [CLS] and [SEP]")
+        }
+        (startTokenID, endTokenID) = (marks[0], marks[1])
+        model = try BertModel(
+            configuration: configuration, file: SafetensorsFile(path: "\(directory)/model.safetensors"))
+        dimension = configuration.hiddenSize
+        vocabularySize = configuration.vocabularySize
+        self.maxTokens = maxTokens
+        openblas_set_num_threads(Int32(threads))
+    }
+
+    /// Tokens of a text, without start and end marks and without any limit.
+    package func tokenCount(_ text: String) -> Int {
+        tokenizer.encode(text, parseSpecial: false, addSpecial: false).count
+    }
+
+    /// Embeds texts.
+    ///
+    /// - Returns: One unit vector per text, and the tokens computed for each, marks included.
+    /// - Throws: `queueFull`; `CancellationError` when the task is cancelled while it waits.
+    package func embed(
+        _ texts: [String], priority: EncoderPriority = .interactive
+    ) async throws -> (vectors: [[Float]], tokenCounts: [Int]) {
+        guard !texts.isEmpty else { return ([], []) }
+        let sequences = await withCheckedContinuation { continuation in
+            tokenizingQueue.async {
+                continuation.resume(
+                    returning: texts.map {
+                        self.cut(self.tokenizer.encode($0, parseSpecial: false, addSpecial: true))
+                    })
+            }
+        }
+        return (try await compute(sequences, priority: priority), sequences.map(\.count))
+    }
+
+    /// Embeds token sequences of this encoder's vocabulary; start and end marks are put around those without.
+    ///
+    /// - Throws: `invalidInput` for an id outside the vocabulary; as `embed(_:priority:)`.
+    package func embed(
+        tokens: [[UInt32]], priority: EncoderPriority = .interactive
+    ) async throws -> (vectors: [[Float]], tokenCounts: [Int]) {
+        guard !tokens.isEmpty else { return ([], []) }
+        for ids in tokens {
+            if let id = ids.first(where: { Int($0) >= vocabularySize }) {
+                throw EncoderError(
+                    code: .invalidInput, message: "token id \(id) is outside the vocabulary of \(vocabularySize)")
+            }
+        }
+        let sequences = tokens.map { ids in
+            cut(ids.first == startTokenID ? ids : [startTokenID] + ids.prefix(maxTokens) + [endTokenID])
+        }
+        return (try await compute(sequences, priority: priority), sequences.map(\.count))
+    }
+
+    /// The first `maxTokens` tokens, the last of them the end mark.
+    private func cut(_ tokens: [UInt32]) -> [UInt32] {
+        tokens.count <= maxTokens ? tokens : tokens.prefix(maxTokens - 1) + [endTokenID]
+    }
+
+    private func compute(_ sequences: [[UInt32]], priority: EncoderPriority) async throws -> [[Float]] {
+        let job = EncoderJob(count: sequences.count)
+        try waiting.withLock { waiting in
+            guard waiting.count + sequences.count <= Self.maxQueuedSequences else {
+                throw EncoderError(
+                    code: .queueFull,
+                    message: "\(waiting.count) texts wait for the encoder already; at most \(Self.maxQueuedSequences)")
+            }
+            waiting.append(
+                sequences.enumerated().map { .init(tokens: $0.element, job: job, index: $0.offset) },
+                priority: priority)
+        }
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                job.wait(continuation)
+                queue.async { self.runPasses() }
+            }
+        } onCancel: {
+            job.fail(CancellationError())
+        }
+    }
+
+    /// Computes until nothing waits. Each call of `compute` asks for one run, so none is forgotten.
+    private func runPasses() {
+        while true {
+            let pass = waiting.withLock { $0.nextPass(maxTokens: Self.maxPassTokens) }
+            guard !pass.isEmpty else { return }
+            do {
+                let vectors = try model.embed(pass.map(\.tokens))
+                for (entry, vector) in zip(pass, vectors) { entry.job.deliver(vector, at: entry.index) }
+            } catch {
+                for entry in pass { entry.job.fail(error) }
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+import Encoder
+import Foundation
+import Testing
+
+struct SentenceEncoderTests {
+    private struct Reference: Decodable {
+        var text: String
+        var tokens: [UInt32]
+        var embedding: [Float]
+    }
+
+    private func references() throws -> [Reference] {
+        let url = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .appendingPathComponent("../Fixtures/encoder/minilm-fp32.json")
+        return try JSONDecoder().decode([Reference].self, from: Data(contentsOf: url))
+    }
+
+    private func cosine(_ a: [Float], _ b: [Float]) -> Double {
+        func dot(_ x: [Float], _ y: [Float]) -> Double { zip(x, y).reduce(0) { $0 + Double($1.0) * Double($1.1) } }
+        return dot(a, b) / (dot(a, a) * dot(b, b)).squareRoot()
+    }
+
+    @Test("embeddings are those of an independent fp32 implementation, from the same number of tokens")
+    func reference() async throws {
+        let encoder = try TestModel.encoder()
+        let references = try references()
+        #expect(references.count >= 10)
+        let (vectors, counts) = try await encoder.embed(references.map(\.text))
+        for (index, reference) in references.enumerated() {
+            #expect(counts[index] == reference.tokens.count)
+            #expect(vectors[index].count == encoder.dimension)
+            let cosine = cosine(vectors[index], reference.embedding)
+            #expect(cosine >= 0.99999, "text \(index): cosine \(cosine)")
+            let length = vectors[index].reduce(0) { $0 + $1 * $1 }
+            #expect(abs(length - 1) < 1e-5)
+        }
+    }
+
+    @Test("token ids give the embedding of their text, with or without the start and end marks")
+    func tokens() async throws {
+        let encoder = try TestModel.encoder()
+        let references = try references()
+        let marked = try await encoder.embed(tokens: references.map(\.tokens))
+        let bare = try await encoder.embed(tokens: references.map { Array($0.tokens.dropFirst().dropLast()) })
+        for (index, reference) in references.enumerated() {
+            #expect(cosine(marked.vectors[index], reference.embedding) >= 0.99999)
+            #expect(cosine(bare.vectors[index], reference.embedding) >= 0.99999)
+        }
+        #expect(marked.tokenCounts == references.map(\.tokens.count))
+        #expect(bare.tokenCounts == marked.tokenCounts)
+    }
+
+    @Test("a text's embedding does not depend on what it is computed together with")
+    func batches() async throws {
+        let encoder = try TestModel.encoder()
+        let texts = (1...40).map { String(repeating: "alpha beta ", count: $0 * 3) }
+        let together = try await encoder.embed(texts).vectors
+        for index in [0, 7, 39] {
+            let alone = try await encoder.embed([texts[index]]).vectors
+            #expect(cosine(alone[0], together[index]) > 0.999999)
+        }
+    }
+
+    @Test("long texts are cut at the context length, and empty ones have an embedding too")
+    func lengths() async throws {
+        let encoder = try TestModel.encoder()
+        let long = String(repeating: "water ", count: 5000)
+        let (vectors, counts) = try await encoder.embed([long, "", "   ", "\u{1F9EA}"])
+        #expect(counts[0] == encoder.maxTokens)
+        #expect(counts[1] == 2 && counts[2] == 2)
+        #expect(cosine(vectors[1], vectors[2]) > 0.999999)
+        #expect(vectors.allSatisfy { $0.allSatisfy(\.isFinite) })
+        let cut = try await encoder.embed([String(repeating: "water ", count: encoder.maxTokens - 2)]).vectors
+        #expect(cosine(cut[0], vectors[0]) > 0.999999)
+        #expect(encoder.tokenCount(long) == 5000)
+        #expect(encoder.tokenCount("") == 0)
+        let nothing = try await encoder.embed([String]())
+        #expect(nothing.vectors.isEmpty && nothing.tokenCounts.isEmpty)
+    }
+
+    @Test("token ids outside the vocabulary are refused and others are unharmed")
+    func unknownTokens() async throws {
+        let encoder = try TestModel.encoder()
+        let error = await #expect(throws: EncoderError.self) {
+            try await encoder.embed(tokens: [[101, 30522, 102]])
+        }
+        #expect(error?.code == .invalidInput)
+        #expect(try await encoder.embed(["fine"]).vectors.count == 1)
+    }
+
+    @Test("more texts than may wait are refused")
+    func queueBound() async throws {
+        let encoder = try TestModel.encoder()
+        let error = await #expect(throws: EncoderError.self) {
+            try await encoder.embed(tokens: Array(repeating: [101, 102], count: SentenceEncoder.maxQueuedSequences + 1))
+        }
+        #expect(error?.code == .queueFull)
+    }
+
+    @Test("concurrent callers each get their own embeddings, and a cancelled one gives up")
+    func concurrency() async throws {
+        let encoder = try TestModel.encoder()
+        let references = try references()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for round in 0..<40 {
+                group.addTask {
+                    let reference = references[round % references.count]
+                    let vectors = try await encoder.embed(
+                        [reference.text, "other"], priority: round % 2 == 0 ? .interactive : .background
+                    ).vectors
+                    #expect(cosine(vectors[0], reference.embedding) >= 0.99999)
+                }
+            }
+            try await group.waitForAll()
+        }
+        let cancelled = Task {
+            try await encoder.embed(Array(repeating: String(repeating: "long ", count: 300), count: 200))
+        }
+        cancelled.cancel()
+        await #expect(throws: CancellationError.self) { try await cancelled.value }
+        #expect(try await encoder.embed(["still there"]).vectors.count == 1)
+    }
+
+    @Test("a directory without a model is an error that names the file")
+    func missingModel() throws {
+        let error = #expect(throws: EncoderError.self) { try SentenceEncoder(directory: "/nonexistent") }
+        #expect(error?.code == .modelUnreadable)
+        #expect(error?.message.contains("config.json") == true)
+    }
+
+    @Test("a configuration of another architecture is refused")
+    func otherArchitecture() throws {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("encoder-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let shape = """
+            "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": %, "intermediate_size": 8,
+            "vocab_size": 10, "max_position_embeddings": 16
+            """
+        let configurations = [
+            "{\"model_type\": \"roberta\", \(shape.replacingOccurrences(of: "%", with: "2"))}",
+            "{\"hidden_act\": \"relu\", \(shape.replacingOccurrences(of: "%", with: "2"))}",
+            "{\(shape.replacingOccurrences(of: "%", with: "3"))}",
+        ]
+        for configuration in configurations {
+            try Data(configuration.utf8).write(to: directory.appendingPathComponent("config.json"))
+            let error = #expect(throws: EncoderError.self) { try SentenceEncoder(directory: directory.path) }
+            #expect(error?.code == .unsupportedModel)
+        }
+    }
+}
