@@ -1,0 +1,99 @@
+import Crypto
+import Foundation
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
+/// SHA-256 of files, streamed: memory does not grow with the file.
+package enum FileDigest {
+    /// Size and SHA-256 of the file at `path`.
+    ///
+    /// - Parameter progress: Called with the bytes hashed so far, about once a megabyte.
+    /// - Throws: ``ModelRegistryError`` `fileUnavailable`.
+    package static func of(path: String, progress: (Int64) -> Void = { _ in }) throws -> (size: Int64, sha256: String) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw SystemError.last("cannot open \(path)") }
+        defer { close(descriptor) }
+        var hash = SHA256()
+        var size: Int64 = 0
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        while true {
+            let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw SystemError.last("cannot read \(path)") }
+            guard count > 0 else { break }
+            buffer.withUnsafeBytes { hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+            size += Int64(count)
+            progress(size)
+        }
+        return (size, hexadecimal(hash.finalize()))
+    }
+
+    /// Whether `text` is 64 lower-case hex digits.
+    package static func isHexDigest(_ text: String) -> Bool {
+        text.utf8.count == 64
+            && text.utf8.allSatisfy {
+                (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains($0)
+            }
+    }
+
+    private static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+}
+
+/// Turns `errno` into our error while it is still the one of the failed call.
+enum SystemError {
+    static func last(_ what: String) -> ModelRegistryError {
+        let number = errno
+        return ModelRegistryError(code: .fileUnavailable, message: "\(what): \(String(cString: strerror(number)))")
+    }
+}
+
+/// The few file operations whose order decides what a crash leaves behind.
+enum DurableFiles {
+    /// Forces a file's content, or a folder's entries, to the disk.
+    static func synchronise(path: String) throws {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw SystemError.last("cannot open \(path)") }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw SystemError.last("cannot fsync \(path)") }
+    }
+
+    /// Writes a small file and forces it to the disk.
+    static func write(_ data: Data, path: String) throws {
+        do {
+            try data.write(to: URL(fileURLWithPath: path))
+        } catch {
+            throw ModelRegistryError(code: .fileUnavailable, message: "cannot write \(path)", cause: error)
+        }
+        try synchronise(path: path)
+    }
+
+    /// Replaces `target` by `source` in one step; both must be on the same file system.
+    static func move(_ source: String, to target: String) throws {
+        guard rename(source, target) == 0 else { throw SystemError.last("cannot rename \(source) to \(target)") }
+    }
+
+    /// Makes a folder and its parents.
+    static func makeDirectory(_ path: String) throws {
+        do {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        } catch {
+            throw ModelRegistryError(code: .fileUnavailable, message: "cannot create \(path)", cause: error)
+        }
+    }
+
+    /// Size in bytes, or nil when there is no such regular file.
+    static func size(path: String) -> Int64? {
+        var information = stat()
+        guard stat(path, &information) == 0, information.st_mode & S_IFMT == S_IFREG else { return nil }
+        return Int64(information.st_size)
+    }
+}

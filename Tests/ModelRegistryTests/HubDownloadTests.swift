@@ -1,0 +1,157 @@
+import Foundation
+import ModelRegistry
+import Testing
+
+struct HubDownloadTests {
+    private let content = makeBytes(count: 3_000_000)
+
+    private func recipe(_ name: String = "tiny", revision: String = "main", sha256: String? = nil) throws -> ModelRecipe {
+        ModelRecipe(
+            name: name, kind: .textGeneration, source: try ModelSource(parsing: "hf:owner/repo@\(revision)"),
+            files: [WantedFile(member: "weights/model.gguf", path: "model.gguf", sha256: sha256)])
+    }
+
+    /// Pulls from a hub that serves `content`, after `prepare` had a chance to leave something in the registry.
+    private func pull(
+        _ recipe: ModelRecipe, prepare: (String) throws -> Void = { _ in },
+        check: (ModelRegistry, [String], ModelManifest) throws -> Void
+    ) async throws {
+        try await withTemporaryDirectory { scratch in
+            try write(content, to: scratch + "/served/weights/model.gguf")
+            let registry = ModelRegistry(directory: scratch + "/models")
+            try prepare(registry.directory)
+            try await TestHub.with(serving: scratch + "/served", in: scratch) { hub in
+                let configuration = ModelPullConfiguration(hubEndpoint: hub.endpoint, retryDelay: .milliseconds(1))
+                let manifest = try await ModelPuller(registry: registry, configuration: configuration).pull(recipe)
+                try check(registry, hub.log(), manifest)
+            }
+        }
+    }
+
+    @Test("a file is fetched, hashed and installed with a manifest that verifies")
+    func installs() async throws {
+        try await pull(recipe()) { registry, log, manifest in
+            let installed = try read(registry.directory(of: "tiny") + "/model.gguf")
+            #expect(installed == content)
+            #expect(manifest.files.map(\.size) == [3_000_000])
+            #expect(try registry.installed() == [manifest])
+            #expect(try registry.verify("tiny").problems == [])
+            #expect(log == ["/owner/repo/resolve/main/weights/model.gguf - 200"])
+            #expect(!FileManager.default.fileExists(atPath: registry.directory + "/.partial/tiny"))
+        }
+    }
+
+    @Test("a connection that breaks half way is resumed where it ended")
+    func resumesAfterBreak() async throws {
+        try await pull(recipe(revision: "break-once")) { registry, log, _ in
+            let installed = try read(registry.directory(of: "tiny") + "/model.gguf")
+            #expect(installed == content)
+            // How much of the first half arrived before the end did is the network's business.
+            #expect(log.count == 2)
+            #expect(log.first == "/owner/repo/resolve/break-once/weights/model.gguf - 200")
+            #expect(log.last?.hasSuffix("- 206") == true)
+            #expect(log.last?.contains("bytes=0-") == false)
+        }
+    }
+
+    @Test("what an earlier pull left is resumed by the next one")
+    func resumesEarlierPull() async throws {
+        let prefix = content.prefix(1_000_001)
+        try await pull(recipe(), prepare: { try write(prefix, to: $0 + "/.partial/tiny/0.part") }) { registry, log, _ in
+            let installed = try read(registry.directory(of: "tiny") + "/model.gguf")
+            #expect(installed == content)
+            #expect(log == ["/owner/repo/resolve/main/weights/model.gguf bytes=1000001- 206"])
+        }
+    }
+
+    @Test("a partial file that is whole already is not fetched again")
+    func wholePartial() async throws {
+        try await pull(recipe(), prepare: { try write(content, to: $0 + "/.partial/tiny/0.part") }) { registry, log, _ in
+            let installed = try read(registry.directory(of: "tiny") + "/model.gguf")
+            #expect(installed == content)
+            #expect(log == ["/owner/repo/resolve/main/weights/model.gguf bytes=3000000- 416"])
+        }
+    }
+
+    @Test("a partial file of another version is thrown away")
+    func changedUpstream() async throws {
+        let prepare: (String) throws -> Void = {
+            try write(makeBytes(count: 500, seed: 9), to: $0 + "/.partial/tiny/0.part")
+            try write(Data("\"old\"".utf8), to: $0 + "/.partial/tiny/0.part.etag")
+        }
+        try await pull(recipe(), prepare: prepare) { registry, log, _ in
+            let installed = try read(registry.directory(of: "tiny") + "/model.gguf")
+            #expect(installed == content)
+            #expect(log == ["/owner/repo/resolve/main/weights/model.gguf bytes=500- 200"])
+        }
+    }
+
+    @Test("a hub that is busy or knows no ranges still gives the file", arguments: ["busy-once", "no-range"])
+    func oddHubs(_ revision: String) async throws {
+        let prefix = content.prefix(10)
+        try await pull(
+            recipe(revision: revision), prepare: { try write(prefix, to: $0 + "/.partial/tiny/0.part") }
+        ) { registry, _, _ in
+            let installed = try read(registry.directory(of: "tiny") + "/model.gguf")
+            #expect(installed == content)
+        }
+    }
+
+    @Test("a wrong digest installs nothing and is not resumed")
+    func wrongDigest() async throws {
+        let expected = String(repeating: "0", count: 64)
+        let failure = await #expect(throws: ModelRegistryError.self) {
+            try await pull(recipe(sha256: expected)) { _, _, _ in }
+        }
+        #expect(failure?.code == .checksumMismatch)
+        #expect(failure?.message.contains("model.gguf") == true && failure?.message.contains(expected) == true)
+    }
+
+    @Test("a wrong digest leaves the installed model as it was")
+    func wrongDigestKeepsInstalled() async throws {
+        try await withTemporaryDirectory { scratch in
+            try write(content, to: scratch + "/served/weights/model.gguf")
+            let registry = ModelRegistry(directory: scratch + "/models")
+            try await TestHub.with(serving: scratch + "/served", in: scratch) { hub in
+                let puller = ModelPuller(
+                    registry: registry, configuration: ModelPullConfiguration(hubEndpoint: hub.endpoint))
+                let manifest = try await puller.pull(recipe())
+                let bad = try recipe(sha256: String(repeating: "1", count: 64))
+                await #expect(throws: ModelRegistryError.self) { try await puller.pull(bad) }
+                #expect(try registry.verify("tiny").problems == [])
+                #expect(try registry.manifest(of: "tiny") == manifest)
+            }
+        }
+    }
+
+    @Test("a file the hub does not have is named in the error, without retries")
+    func missingFile() async throws {
+        try await withTemporaryDirectory { scratch in
+            try await TestHub.with(serving: scratch, in: scratch) { hub in
+                let puller = ModelPuller(
+                    registry: ModelRegistry(directory: scratch + "/models"),
+                    configuration: ModelPullConfiguration(hubEndpoint: hub.endpoint))
+                let failure = await #expect(throws: ModelRegistryError.self) { try await puller.pull(recipe()) }
+                #expect(failure?.code == .downloadFailed)
+                #expect(failure?.message.contains("weights/model.gguf") == true)
+                #expect(failure?.message.contains("404") == true)
+                let log = try hub.log()
+                #expect(log.count == 1)
+            }
+        }
+    }
+
+    @Test("a hub that is not there is an error after the attempts are used up")
+    func noHub() async throws {
+        try await withTemporaryDirectory { scratch in
+            let configuration = ModelPullConfiguration(
+                hubEndpoint: "http://127.0.0.1:1", attempts: 2, retryDelay: .milliseconds(1),
+                connectTimeout: .milliseconds(50))
+            let puller = ModelPuller(
+                registry: ModelRegistry(directory: scratch), configuration: configuration)
+            let failure = await #expect(throws: ModelRegistryError.self) { try await puller.pull(recipe()) }
+            #expect(failure?.code == .downloadFailed)
+            #expect(failure?.message.contains("2 attempts") == true)
+        }
+    }
+}

