@@ -2,35 +2,48 @@
 //
 // Rounding and order are part of the contract: sums run in 16 lanes (element i in lane i mod 16) and end in v16_sum.
 
+CK_INLINE void CK_NAME(quantize_block)(v16 a, v16 b, ck_act_block *block) {
+    const v16i sign = (v16i)v16_splat(-0.0f);
+    const float largest = v16_max_lane(v16_max((v16)((v16i)a & ~sign), (v16)((v16i)b & ~sign)));
+    // Below 2^-100 the reciprocal would overflow; such a block counts as zero.
+    if (!(largest > 0x1p-100f)) {
+        *block = (ck_act_block){0};
+        return;
+    }
+    // min keeps the conversion defined for NaN too; 127 * (1 + ulp) rounds to 127 by itself.
+    const v16 top = v16_splat(127.0f), magic = v16_splat(12582912.0f);
+    v16 low = a * (127.0f / largest), high = b * (127.0f / largest);
+    low = v16_select(low < top, low, top) + magic;
+    high = v16_select(high < top, high, top) + magic;
+    const v16i q0 = (v16i)low - (v16i)magic, q1 = (v16i)high - (v16i)magic;
+    typedef int8_t i8x16 __attribute__((vector_size(16), aligned(1)));
+    *(i8x16 *)block->q = __builtin_convertvector(q0, i8x16);
+    *(i8x16 *)(block->q + 16) = __builtin_convertvector(q1, i8x16);
+    // The sums of both halves in one tree.
+    const v16i sum16 = __builtin_shufflevector(q0, q1, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
+        + __builtin_shufflevector(q0, q1, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    const v8i sum8 = __builtin_shufflevector(sum16, sum16, 0, 1, 2, 3, 8, 9, 10, 11)
+        + __builtin_shufflevector(sum16, sum16, 4, 5, 6, 7, 12, 13, 14, 15);
+    const v4i sum4 = __builtin_shufflevector(sum8, sum8, 0, 1, 4, 5) + __builtin_shufflevector(sum8, sum8, 2, 3, 6, 7);
+    const int32_t sum0 = sum4[0] + sum4[1], sum1 = sum4[2] + sum4[3];
+    block->scale = largest / 127.0f;
+    block->scaled_sum = block->scale * (float)(sum0 + sum1);
+    block->neg8_sum = -8 * (sum0 + sum1);
+    block->neg128_sum = -128 * (sum0 + sum1);
+    block->neg128_low = -128 * sum0;
+    block->neg128_high = -128 * sum1;
+    block->unused[0] = block->unused[1] = 0;
+}
+
 static void CK_NAME(ck_quantize_row)(const float *x, size_t columns, ck_act_block *blocks) {
-    for (size_t start = 0; start < columns; start += CK_BLOCK, blocks++) {
-        const size_t n = columns - start;
-        const v16 a = n >= 16 ? v16_load(x + start) : v16_load_part(x + start, n, 0);
-        const v16 b = n >= 32 ? v16_load(x + start + 16)
-                              : v16_load_part(x + start + 16, n > 16 ? n - 16 : 0, 0);
-        const v16i magnitude = (v16i)v16_splat(-0.0f);
-        const float largest = v16_max_lane(v16_max((v16)((v16i)a & ~magnitude), (v16)((v16i)b & ~magnitude)));
-        // Below 2^-100 the reciprocal would overflow; such a block counts as zero.
-        const bool zero = !(largest > 0x1p-100f);
-        const float inverse = zero ? 0 : 127.0f / largest;
-        // min keeps the cast defined for NaN too; 127 * (1 + ulp) rounds to 127 by itself.
-        const v16 top = v16_splat(127.0f), magic = v16_splat(12582912.0f);
-        v16 low = a * inverse, high = b * inverse;
-        low = v16_select(low < top, low, top) + magic;
-        high = v16_select(high < top, high, top) + magic;
-        const v16i q0 = zero ? (v16i){0} : (v16i)low - (v16i)magic;
-        const v16i q1 = zero ? (v16i){0} : (v16i)high - (v16i)magic;
-        typedef int8_t i8x16 __attribute__((vector_size(16), aligned(1)));
-        *(i8x16 *)blocks->q = __builtin_convertvector(q0, i8x16);
-        *(i8x16 *)(blocks->q + 16) = __builtin_convertvector(q1, i8x16);
-        const int32_t sum0 = __builtin_reduce_add(q0), sum1 = __builtin_reduce_add(q1);
-        blocks->scale = zero ? 0 : largest / 127.0f;
-        blocks->scaled_sum = blocks->scale * (float)(sum0 + sum1);
-        blocks->neg8_sum = -8 * (sum0 + sum1);
-        blocks->neg128_sum = -128 * (sum0 + sum1);
-        blocks->neg128_low = -128 * sum0;
-        blocks->neg128_high = -128 * sum1;
-        blocks->unused[0] = blocks->unused[1] = 0;
+    size_t start = 0;
+    for (; start + CK_BLOCK <= columns; start += CK_BLOCK, blocks++) {
+        CK_NAME(quantize_block)(v16_load(x + start), v16_load(x + start + 16), blocks);
+    }
+    if (start < columns) {
+        float rest[CK_BLOCK] = {0};
+        memcpy(rest, x + start, (columns - start) * sizeof(float));
+        CK_NAME(quantize_block)(v16_load(rest), v16_load(rest + 16), blocks);
     }
 }
 

@@ -22,6 +22,8 @@ typedef int32_t v16i __attribute__((vector_size(64)));
 typedef uint32_t v16u __attribute__((vector_size(64)));
 typedef float v8 __attribute__((vector_size(32)));
 typedef float v4 __attribute__((vector_size(16)));
+typedef int32_t v8i __attribute__((vector_size(32)));
+typedef int32_t v4i __attribute__((vector_size(16)));
 
 CK_INLINE v16 v16_load(const float *p) { return *(const v16_unaligned *)p; }
 CK_INLINE void v16_store(float *p, v16 x) { *(v16_unaligned *)p = x; }
@@ -55,11 +57,15 @@ CK_INLINE float v16_sum(v16 x) {
     return c0 + c1;
 }
 CK_INLINE float v16_max_lane(v16 x) {
-    v16 y = v16_max(x, __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-    y = v16_max(y, __builtin_shufflevector(y, y, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
-    y = v16_max(y, __builtin_shufflevector(y, y, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
-    y = v16_max(y, __builtin_shufflevector(y, y, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
-    return y[0];
+    const v8 a0 = __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7);
+    const v8 a1 = __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15);
+    const v8i ma = a0 > a1;
+    const v8 a = (v8)((ma & (v8i)a0) | (~ma & (v8i)a1));
+    const v4 b0 = __builtin_shufflevector(a, a, 0, 1, 2, 3), b1 = __builtin_shufflevector(a, a, 4, 5, 6, 7);
+    const v4i mb = b0 > b1;
+    const v4 b = (v4)((mb & (v4i)b0) | (~mb & (v4i)b1));
+    const float c0 = b[0] > b[2] ? b[0] : b[2], c1 = b[1] > b[3] ? b[1] : b[3];
+    return c0 > c1 ? c0 : c1;
 }
 
 /// exp(x): 2^n * p(r) with r = x - n ln 2 and a polynomial of degree 7; relative error below 2e-7, exp(0) exactly 1,
