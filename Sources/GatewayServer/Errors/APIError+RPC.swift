@@ -1,0 +1,69 @@
+import Hummingbird
+import NIOCore
+import Wire
+
+extension APIError {
+    /// The one place where the status of an upstream call becomes what a client sees.
+    ///
+    /// Messages of INVALID_ARGUMENT, OUT_OF_RANGE, NOT_FOUND and RESOURCE_EXHAUSTED are written for the requester and
+    /// pass; those of other codes describe our insides and are replaced.
+    package init(_ error: RPCError) {
+        switch error.code {
+        case .invalidArgument:
+            self = .invalid(error.message, parameter: error.metadata["param"])
+        case .outOfRange:
+            var message = error.message
+            if let limit = error.metadata["max-context-tokens"], !message.contains(limit) {
+                message += " The model's context holds \(limit) tokens."
+            }
+            self = .invalid(message, parameter: "messages", code: "context_length_exceeded")
+        case .notFound:
+            self = .notFound(error.message, code: "not_found")
+        case .alreadyExists:
+            self = APIError(
+                status: 409, message: error.message, type: "invalid_request_error", code: "already_exists")
+        case .resourceExhausted:
+            self = APIError(
+                status: 429, message: error.message, type: "rate_limit_error", code: "resource_exhausted",
+                retryAfter: error.metadata["retry-after"].flatMap(Int.init) ?? 1)
+        case .unavailable:
+            self = .unavailable("A part of the service is not available right now. Try again shortly.")
+        case .failedPrecondition:
+            self = .unavailable("The service is not ready. Try again shortly.")
+        case .deadlineExceeded:
+            self = APIError(
+                status: 504, message: "The request took longer than its deadline allows.", type: "server_error",
+                code: "deadline_exceeded")
+        case .cancelled:
+            self = .clientClosed
+        case .unimplemented:
+            self = APIError(
+                status: 501, message: "This is not supported here.", type: "server_error", code: "not_supported")
+        default:
+            self = .internalError
+        }
+    }
+
+    /// What a client sees of any error.
+    package init(any error: any Error) {
+        switch error {
+        case let error as APIError: self = error
+        case let error as RPCError: self.init(error)
+        case let error as JSONSyntaxError: self = .syntax(error)
+        case is CancellationError: self = .clientClosed
+        case is NIOTooManyBytesError:
+            self = .tooLarge(limit: GatewayConfiguration.defaultBodyLimit, what: "request body")
+        case let error as HTTPError where error.status == .notFound:
+            self = .notFound("There is nothing at this path.", code: "unknown_url")
+        case let error as HTTPError where error.status == .methodNotAllowed:
+            self = APIError(
+                status: 405, message: "This path does not support this method.", type: "invalid_request_error",
+                code: "method_not_allowed")
+        case let error as HTTPError where (400..<500).contains(error.status.code):
+            self = APIError(
+                status: error.status.code, message: "The request was refused: \(error.status.reasonPhrase).",
+                type: "invalid_request_error")
+        default: self = .internalError
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import Hummingbird
+import HummingbirdCore
+import HummingbirdHTTP2
+import Identity
+import Logging
+import NIOCore
+import ServiceLifecycle
+import ServiceSupport
+import Wire
+
+/// The public edge of the cluster: OpenAI's API over HTTP/1.1 and HTTP/2 in front of a replica group and a store.
+///
+/// Without TLS one port speaks HTTP/1.1 and HTTP/2 with prior knowledge; with TLS the protocol is agreed on by ALPN.
+package struct Gateway: Sendable {
+    /// The parts of a gateway that come from outside.
+    package struct Dependencies: Sendable {
+        package var inference: WireClient
+        /// nil: no files, vector stores, embeddings and file search.
+        package var store: WireClient?
+        package var metrics: MetricsRegistry
+        package var health: HealthState
+        package var logger: Logger
+
+        package init(
+            inference: WireClient, store: WireClient?, metrics: MetricsRegistry, health: HealthState, logger: Logger
+        ) {
+            self.inference = inference
+            self.store = store
+            self.metrics = metrics
+            self.health = health
+            self.logger = logger
+        }
+    }
+
+    /// Longest list of accepted connections that wait, and most headers of a request, in bytes.
+    private static let backlog = 512
+    private static let maximumHeaderSize = 32 * 1024
+
+    private let configuration: GatewayConfiguration
+    private let dependencies: Dependencies
+    private let readiness: ReadinessMonitor
+    private let router: Router<GatewayContext>
+
+    /// Reads the keys and the cache secret; connects to nothing yet.
+    ///
+    /// - Throws: `IdentityError` or `GatewayError` for files that cannot be used.
+    package init(_ configuration: GatewayConfiguration, _ dependencies: Dependencies) throws {
+        self.configuration = configuration
+        self.dependencies = dependencies
+        let namespaces = try CacheNamespaces(directory: configuration.stateDirectory)
+        let keys = try KeyStore(path: configuration.keyFilePath)
+        let metrics = GatewayMetrics(dependencies.metrics)
+        let inference = InferenceClient(dependencies.inference)
+        let store = dependencies.store.map { StoreClient($0) }
+        let logger = dependencies.logger
+        readiness = ReadinessMonitor(
+            inference: inference, configuration: configuration, metrics: metrics, health: dependencies.health,
+            logger: logger)
+        router = Router(context: GatewayContext.self)
+        router.add(
+            middleware: RequestMiddleware(
+                keys: keys, limiter: RequestLimiter(limit: configuration.maximumConcurrentRequests), metrics: metrics,
+                logger: logger))
+        let generation = GenerationService(
+            inference: inference,
+            cache: ResponseCache(
+                maximumEntryCount: configuration.cacheEntryCount, maximumCost: configuration.cacheSize),
+            metrics: metrics, logger: logger, deadline: configuration.requestDeadline)
+        CompletionRoutes(
+            configuration: configuration, generation: generation, readiness: readiness, namespaces: namespaces,
+            store: store
+        ).add(to: router)
+        OperationalRoutes(readiness: readiness, metrics: metrics, hasStore: store != nil).add(to: router)
+        EmbeddingRoutes(configuration: configuration, store: store).add(to: router)
+        if let store {
+            FileRoutes(configuration: configuration, store: store).add(to: router)
+            VectorStoreRoutes(configuration: configuration, store: store).add(to: router)
+        }
+    }
+
+    /// What a process runs: the readiness poll and the HTTP server.
+    ///
+    /// - Parameters:
+    ///   - onListening: told the bound port once, when requests are taken.
+    /// - Throws: what the TLS files throw.
+    package func services(onListening: @escaping @Sendable (_ port: Int) async -> Void) throws -> [any Service] {
+        [readiness, try application(onListening: onListening)]
+    }
+
+    private func application(onListening: @escaping @Sendable (Int) async -> Void) throws -> some ApplicationProtocol {
+        Application(
+            router: router, server: try server(),
+            configuration: ApplicationConfiguration(
+                address: .hostname(configuration.host, port: configuration.port), serverName: "fathom",
+                backlog: Self.backlog),
+            onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) },
+            logger: hummingbirdLogger)
+    }
+
+    /// Hummingbird logs a line for each thing that goes wrong on a connection; only what it warns of is ours to know.
+    private var hummingbirdLogger: Logger {
+        var logger = dependencies.logger
+        logger.logLevel = max(logger.logLevel, .warning)
+        return logger
+    }
+
+    private func server() throws -> HTTPServerBuilder {
+        let idle = TimeAmount(configuration.idleTimeout)
+        let http1 = HTTP1Channel.Configuration(
+            additionalChannelHandlers: [ClientGoneHandler()], idleTimeout: idle,
+            httpDecoderConfiguration: .init(
+                maxHeaderFieldSize: Self.maximumHeaderSize, maxHeaderListSize: Self.maximumHeaderSize,
+                maxHeaderFieldCount: 200))
+        let http2 = HTTP2Channel.Configuration(
+            idleTimeout: configuration.idleTimeout, gracefulCloseTimeout: .seconds(30), streamConfiguration: http1)
+        if let tls = configuration.tls {
+            return try .http2Upgrade(tlsConfiguration: try ServerTLS.configuration(tls), configuration: http2)
+        }
+        return HTTPServerBuilder { responder in
+            PlaintextChannel(responder: responder, http1: http1, http2: http2, prefaceTimeout: idle)
+        }
+    }
+}

@@ -1,0 +1,189 @@
+import WireProtocols
+
+/// The body of `POST /v1/chat/completions`.
+package struct ChatRequest: Sendable, Equatable {
+    /// One turn. Content of several text parts is joined.
+    package struct Message: Sendable, Equatable {
+        package var role: String
+        package var content: String
+        package var name = ""
+        package var toolCallID = ""
+        /// JSON array in OpenAI's form, or empty.
+        package var toolCallsJSON = ""
+    }
+
+    /// The `file_search` tool: answer from these vector stores.
+    package struct FileSearch: Sendable, Equatable {
+        package var vectorStoreIDs: [String]
+        /// 1...50; nil: ours to choose.
+        package var maximumResults: Int?
+        /// 0...1.
+        package var scoreThreshold: Double
+    }
+
+    /// Most messages in one request.
+    package static let maximumMessageCount = 2_048
+    /// Most tools in one request.
+    package static let maximumToolCount = 128
+    /// Most vector stores one request may search.
+    package static let maximumVectorStoreCount = 8
+
+    /// At least one.
+    package var messages: [Message]
+    /// Definitions of function tools for the chat template: JSON array, or empty.
+    package var toolsJSON: String
+    package var fileSearch: FileSearch?
+    package var parameters: GenerationParameters
+
+    /// Checks and reads a body.
+    ///
+    /// - Throws: 400 naming the member.
+    package init(_ body: JSONObject) throws(APIError) {
+        let fields = JSONFields(body)
+        parameters = try GenerationParameters(fields)
+        messages = try Self.messages(fields)
+        (toolsJSON, fileSearch) = try Self.tools(fields)
+        let limit = 1...Int(Int32.max)
+        let maximum = try fields.integer("max_completion_tokens", in: limit)
+        let legacyMaximum = try fields.integer("max_tokens", in: limit)
+        parameters.maximumTokens = maximum ?? legacyMaximum
+        let alternatives = try fields.integer("top_logprobs", in: 0...GenerationParameters.maximumLogprobs)
+        if try fields.bool("logprobs") ?? false {
+            parameters.logprobs = alternatives ?? 0
+        } else if alternatives != nil {
+            throw .invalid("'top_logprobs' needs 'logprobs' to be true.", parameter: "top_logprobs")
+        }
+    }
+
+    // MARK: Messages
+
+    private static func messages(_ fields: JSONFields) throws(APIError) -> [Message] {
+        guard let elements = try fields.array("messages", maximumCount: maximumMessageCount) else {
+            throw fields.missing("messages")
+        }
+        guard !elements.isEmpty else {
+            throw .invalid("'messages' must hold at least one message.", parameter: "messages")
+        }
+        var messages: [Message] = []
+        for (index, element) in elements.enumerated() {
+            let path = "messages[\(index)]"
+            guard let object = element.object else { throw fields.wrongType(path, "an object", element) }
+            messages.append(try message(JSONFields(object, path: path)))
+        }
+        return messages
+    }
+
+    private static func message(_ fields: JSONFields) throws(APIError) -> Message {
+        var role = try fields.requiredString("role")
+        switch role {
+        case "system", "user", "assistant", "tool": break
+        // The newer name of the same thing; templates know the older.
+        case "developer": role = "system"
+        case "function": role = "tool"
+        default:
+            throw .invalid(
+                "'\(fields.parameter("role"))' must be one of system, developer, user, assistant and tool.",
+                parameter: fields.parameter("role"), code: "invalid_value")
+        }
+        var message = Message(role: role, content: "")
+        if let calls = fields["tool_calls"] {
+            guard calls.array != nil else { throw fields.wrongType("tool_calls", "an array", calls) }
+            message.toolCallsJSON = calls.text
+        }
+        message.name = try fields.string("name") ?? ""
+        message.toolCallID = try fields.string("tool_call_id") ?? ""
+        guard let content = fields["content"] else {
+            guard role == "assistant" && !message.toolCallsJSON.isEmpty else { throw fields.missing("content") }
+            return message
+        }
+        message.content = try text(content, fields)
+        return message
+    }
+
+    private static func text(_ content: JSONValue, _ fields: JSONFields) throws(APIError) -> String {
+        if let text = content.string { return text }
+        guard let parts = content.array else {
+            throw fields.wrongType("content", "a string or an array of text parts", content)
+        }
+        var texts: [String] = []
+        for (index, part) in parts.enumerated() {
+            guard let object = part.object else {
+                throw fields.wrongType("content[\(index)]", "an object with 'type' and 'text'", part)
+            }
+            let partFields = JSONFields(object, path: fields.parameter("content[\(index)]"))
+            guard try partFields.requiredString("type") == "text" else {
+                throw .invalid(
+                    "'\(partFields.parameter("type"))' must be 'text': the model reads nothing else.",
+                    parameter: partFields.parameter("type"), code: "unsupported_value")
+            }
+            texts.append(try partFields.requiredString("text"))
+        }
+        return texts.joined(separator: "\n")
+    }
+
+    // MARK: Tools
+
+    private static func tools(_ fields: JSONFields) throws(APIError) -> (json: String, fileSearch: FileSearch?) {
+        var functions: [JSONValue] = []
+        var search: FileSearch?
+        for (index, element) in (try fields.array("tools", maximumCount: maximumToolCount) ?? []).enumerated() {
+            let path = "tools[\(index)]"
+            guard let object = element.object else { throw fields.wrongType(path, "an object", element) }
+            let tool = JSONFields(object, path: path)
+            switch try tool.requiredString("type") {
+            case "function":
+                guard let function = try tool.object("function") else { throw tool.missing("function") }
+                _ = try function.requiredString("name")
+                functions.append(element)
+            case "file_search":
+                guard search == nil else {
+                    throw .invalid("'tools' may hold one 'file_search' only.", parameter: path)
+                }
+                search = try fileSearch(try tool.object("file_search") ?? tool)
+            default:
+                throw .invalid(
+                    "'\(tool.parameter("type"))' must be 'function' or 'file_search'.",
+                    parameter: tool.parameter("type"), code: "unsupported_value")
+            }
+        }
+        if fields["tool_choice"]?.string == "none" { return ("", nil) }
+        return (functions.isEmpty ? "" : JSONValue.array(functions).text, search)
+    }
+
+    private static func fileSearch(_ fields: JSONFields) throws(APIError) -> FileSearch {
+        guard let elements = try fields.array("vector_store_ids", maximumCount: maximumVectorStoreCount),
+            !elements.isEmpty
+        else { throw fields.missing("vector_store_ids") }
+        var ids: [String] = []
+        for element in elements {
+            guard let id = element.string else {
+                throw fields.wrongType("vector_store_ids", "an array of strings", element)
+            }
+            ids.append(id)
+        }
+        let ranking = try fields.object("ranking_options")
+        return FileSearch(
+            vectorStoreIDs: ids, maximumResults: try fields.integer("max_num_results", in: 1...50),
+            scoreThreshold: try ranking?.number("score_threshold", in: 0...1) ?? 0)
+    }
+}
+
+extension ChatRequest {
+    /// The conversation in wire form, with other content for its last user message when evidence was added to it.
+    package func prompt(messages: [Message]) -> Fathom_Shard_V1_Prompt {
+        var chat = Fathom_Shard_V1_ChatPrompt()
+        chat.messages = messages.map { message in
+            var result = Fathom_Shard_V1_ChatMessage()
+            result.role = message.role
+            result.content = message.content
+            result.name = message.name
+            result.toolCallID = message.toolCallID
+            result.toolCallsJson = message.toolCallsJSON
+            return result
+        }
+        chat.toolsJson = toolsJSON
+        var prompt = Fathom_Shard_V1_Prompt()
+        prompt.chat = chat
+        return prompt
+    }
+}

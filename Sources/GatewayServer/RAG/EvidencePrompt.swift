@@ -1,0 +1,76 @@
+/// Puts evidence into a conversation.
+///
+/// Tuned for small instruct models with short contexts: few and short sources, best first, in the same turn as the
+/// question and before it, with one plain instruction; long rules in a system message are what such models ignore.
+package enum EvidencePrompt {
+    /// Most chunks given to the model.
+    package static let maximumChunkCount = 4
+    /// Most bytes of source text, about 700 tokens of English.
+    package static let maximumByteCount = 2_800
+    /// Most bytes of one source.
+    package static let maximumChunkByteCount = 1_200
+
+    /// The chunks that fit, best first, without repeats.
+    ///
+    /// - Parameters:
+    ///   - results: sorted by score, greatest first.
+    ///   - limit: what the request asked for, at most `maximumChunkCount` of which are used.
+    package static func select(_ results: [Evidence], limit: Int) -> [Evidence] {
+        var selected: [Evidence] = []
+        var remaining = maximumByteCount
+        for result in results where selected.count < min(limit, maximumChunkCount) {
+            guard !selected.contains(where: { $0.sha256 == result.sha256 && $0.text == result.text }) else { continue }
+            let size = min(result.text.utf8.count, maximumChunkByteCount)
+            guard size > 0, size <= remaining else { continue }
+            remaining -= size
+            selected.append(result)
+        }
+        return selected
+    }
+
+    /// The messages with the last user message carrying the sources and the question. Without evidence they stay as
+    /// they are, but for one sentence that keeps the model from inventing a source.
+    package static func messages(_ messages: [ChatRequest.Message], evidence: [Evidence]) -> [ChatRequest.Message] {
+        guard let index = messages.lastIndex(where: { $0.role == "user" }) else { return messages }
+        var result = messages
+        let question = messages[index].content
+        guard !evidence.isEmpty else {
+            result[index].content =
+                "\(question)\n\n(No document says anything about this. If you do not know the answer, say so.)"
+            return result
+        }
+        var text = "Use these sources to answer the question.\n"
+        for (number, item) in evidence.enumerated() {
+            text += "\n[\(number + 1)] \(title(item))\n\(cut(item.text))\n"
+        }
+        text += "\nQuestion: \(question)\nAnswer briefly, using only facts from the sources."
+        result[index].content = text
+        return result
+    }
+
+    /// The text that is searched for: the last user message, cut to what the store takes.
+    package static func query(_ messages: [ChatRequest.Message]) -> String? {
+        guard let message = messages.last(where: { $0.role == "user" }) else { return nil }
+        let text = prefix(message.content, byteCount: 4_096)
+        return text.allSatisfy(\.isWhitespace) ? nil : text
+    }
+
+    private static func title(_ item: Evidence) -> String {
+        ([item.filename] + item.headings.suffix(2)).joined(separator: " > ")
+    }
+
+    private static func cut(_ text: String) -> String {
+        text.utf8.count <= maximumChunkByteCount ? text : prefix(text, byteCount: maximumChunkByteCount)
+    }
+
+    /// The longest prefix of whole characters of at most `byteCount` bytes.
+    private static func prefix(_ text: String, byteCount: Int) -> String {
+        guard text.utf8.count > byteCount else { return text }
+        var size = 0
+        let end = text.indices.first { index in
+            size += text[index].utf8.count
+            return size > byteCount
+        }
+        return String(text[..<(end ?? text.endIndex)])
+    }
+}

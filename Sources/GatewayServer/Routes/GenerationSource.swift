@@ -1,0 +1,33 @@
+/// Where the events of an answer come from: the head, or the cache.
+enum GenerationSource: Sendable {
+    /// The session, whose first event was taken out already.
+    case live(GenerationSession, first: ChoiceEvent)
+    case cached([ChoiceEvent])
+
+    /// Calls `body` with every event in order.
+    ///
+    /// - Throws: `UpstreamFailure` around what the head failed with; what `body` throws, as it is.
+    func forEach(_ body: (ChoiceEvent) async throws -> Void) async throws {
+        switch self {
+        case .cached(let events):
+            for event in events { try await body(event) }
+        case .live(let session, let first):
+            try await body(first)
+            while true {
+                let event: ChoiceEvent?
+                do {
+                    event = try await session.next()
+                } catch {
+                    throw UpstreamFailure(cause: error)
+                }
+                guard let event else { return }
+                try await body(event)
+            }
+        }
+    }
+
+    /// Tells an upstream failure from a client that cannot be written to.
+    struct UpstreamFailure: Error {
+        var cause: any Error
+    }
+}

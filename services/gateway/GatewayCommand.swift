@@ -1,0 +1,61 @@
+import ArgumentParser
+import GatewayServer
+import ServiceSupport
+
+@main
+struct GatewayCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "fathom-gateway",
+        abstract: "Serves OpenAI's API in front of a Fathom cluster.",
+        version: FathomVersion.current)
+
+    @OptionGroup var common: CommonOptions
+
+    @Option(help: "Head of a replica group, HOST:PORT[,HOST:PORT].")
+    var inference: String?
+
+    @Option(help: "Document store, HOST:PORT; without it there are no files, vector stores and embeddings.")
+    var store: String?
+
+    @Option(help: "File of API keys, made by `fathom key create`.")
+    var keys: String?
+
+    @Option(help: "Directory of the gateway's own: cache secret, uploads on their way.")
+    var state: String?
+
+    @Option(name: .customLong("max-concurrent-requests"), help: "Requests served at once (default 256).")
+    var maxConcurrentRequests: Int?
+
+    @Option(name: .customLong("request-deadline"), help: "Longest a request may take (default 600s).")
+    var requestDeadline: String?
+
+    @Option(name: .customLong("idle-timeout"), help: "Longest a connection may be silent (default 60s).")
+    var idleTimeout: String?
+
+    @Option(name: .customLong("max-body-bytes"), help: "Largest JSON body (default 4194304).")
+    var maxBodyBytes: Int?
+
+    @Option(name: .customLong("max-upload-bytes"), help: "Largest uploaded file (default 67108864).")
+    var maxUploadBytes: Int?
+
+    @Option(name: .customLong("cache-entries"), help: "Answers the response cache holds (default 4096; 0: off).")
+    var cacheEntries: Int?
+
+    @Option(name: .customLong("cache-bytes"), help: "Memory of the response cache (default 67108864; 0: off).")
+    var cacheBytes: Int?
+
+    func run() async throws {
+        try await ServiceRunner.main(
+            "gateway", options: common,
+            flags: [
+                "inference": inference, "store": store, "keys": keys, "state": state,
+                "max-concurrent-requests": maxConcurrentRequests, "request-deadline": requestDeadline,
+                "idle-timeout": idleTimeout, "max-body-bytes": maxBodyBytes, "max-upload-bytes": maxUploadBytes,
+                "cache-entries": cacheEntries, "cache-bytes": cacheBytes,
+            ],
+            defaultPort: GatewayConfiguration.defaultPort
+        ) { process in
+            try Gateway.services(process)
+        }
+    }
+}
