@@ -1,0 +1,113 @@
+import Foundation
+import GRDB
+import RetrievalCore
+import Synchronization
+import VectorIndex
+
+/// The indexes of one vector store in memory: a flat vector index and an inverted index over the same chunks.
+///
+/// It is a cache of the database. Each search first compares the vector store's version with its own and, when they
+/// differ, drops the attachments that are gone and reads those that are new; a completed attachment's chunks never
+/// change. So no change needs to be announced, and what a search finds is never older than its start.
+final class SearchPartition: Sendable {
+    /// Chunk ids with their scores, best first.
+    struct Candidates: Sendable {
+        /// Cosine, -1...1.
+        var byVector: [(id: Int64, score: Double)] = []
+        /// BM25, above 0.
+        var byTerms: [(id: Int64, score: Double)] = []
+    }
+
+    /// What to look for.
+    struct Query: Sendable {
+        var text: String
+        /// Nil when only terms count.
+        var embedding: [Float]?
+        var usesTerms: Bool
+    }
+
+    private struct State {
+        var version = -1
+        /// Chunks by attachment.
+        var attachments: [Int64: [Int64]] = [:]
+        var vectors: FlatVectorIndex
+        var terms = BM25Index()
+    }
+
+    private let vectorStoreID: String
+    private let database: DatabasePool
+    // Held during a synchronisation, so that two searches do not read the same chunks twice.
+    private let state: Mutex<State>
+
+    init(vectorStoreID: String, database: DatabasePool, dimension: Int) {
+        self.vectorStoreID = vectorStoreID
+        self.database = database
+        state = Mutex(State(vectors: FlatVectorIndex(dimension: dimension)))
+    }
+
+    /// The best `limit` chunks by each index, for each query. Blocks: call it off the cooperative pool.
+    ///
+    /// - Throws: `notFound` when the vector store is gone; errors of the database.
+    func candidates(_ queries: [Query], limit: Int) throws -> [Candidates] {
+        try state.withLock { state in
+            try synchronise(&state)
+            return try queries.map { query in
+                var found = Candidates()
+                if let embedding = query.embedding {
+                    found.byVector = try state.vectors.search(embedding, limit: limit).map { ($0.id, Double($0.score)) }
+                }
+                if query.usesTerms {
+                    found.byTerms = state.terms.search(query.text, limit: limit).map { ($0.id, $0.score) }
+                }
+                return found
+            }
+        }
+    }
+
+    private func synchronise(_ state: inout State) throws {
+        try database.read { db in
+            guard
+                let version = try Int.fetchOne(
+                    db, sql: "SELECT version FROM vector_store WHERE id = ?", arguments: [vectorStoreID])
+            else { throw StoreError.noSuchVectorStore(vectorStoreID) }
+            if version == state.version { return }
+            let current = try Int64.fetchSet(
+                db, sql: "SELECT seq FROM attachment WHERE vector_store_id = ? AND status = 1",
+                arguments: [vectorStoreID])
+            for (sequence, chunks) in state.attachments where !current.contains(sequence) {
+                for chunk in chunks {
+                    state.vectors.remove(id: chunk)
+                    state.terms.remove(id: chunk)
+                }
+                state.attachments[sequence] = nil
+            }
+            for sequence in current.sorted() where state.attachments[sequence] == nil {
+                state.attachments[sequence] = try load(db, sequence, &state)
+            }
+            state.version = version
+        }
+    }
+
+    /// Reads an attachment's chunks into the indexes: their ids.
+    private func load(_ db: Database, _ sequence: Int64, _ state: inout State) throws -> [Int64] {
+        let rows = try Row.fetchCursor(
+            db, sql: "SELECT id, text, headings_json, embedding FROM chunk WHERE attachment_seq = ? ORDER BY id",
+            arguments: [sequence])
+        var ids: [Int64] = []
+        while let row = try rows.next() {
+            let id: Int64 = row["id"]
+            let text = IndexedText.make(text: row["text"], headings: try Headings.decode(row["headings_json"]))
+            try state.vectors.add(id: id, vector: EmbeddingBlob.decode(row["embedding"]))
+            state.terms.add(id: id, text: text)
+            ids.append(id)
+        }
+        return ids
+    }
+}
+
+/// Heading paths as stored: a JSON array, or nothing.
+enum Headings {
+    static func decode(_ json: String) throws -> [String] {
+        json.isEmpty ? [] : try JSONDecoder().decode([String].self, from: Data(json.utf8))
+    }
+}
