@@ -1,0 +1,170 @@
+{{/* Name of all objects, at most 40 characters so that suffixes fit into 63. */}}
+{{- define "fathom.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "fathom.namespace" -}}
+{{- .Values.namespace.name | default .Release.Namespace -}}
+{{- end -}}
+
+{{- define "fathom.image" -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+
+{{/* Labels that never change: (list $ "shard"). */}}
+{{- define "fathom.selectorLabels" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ $root.Chart.Name }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{/* All labels: (list $ "shard"). */}}
+{{- define "fathom.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "fathom.selectorLabels" . }}
+app.kubernetes.io/part-of: fathom
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | quote }}
+{{- end -}}
+
+{{/* What every pod spec begins with: (list $ "shard" $values). */}}
+{{- define "fathom.pod" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 2 -}}
+serviceAccountName: {{ include "fathom.fullname" $root }}
+automountServiceAccountToken: false
+# Kubernetes would inject FATHOM_…_PORT=tcp://… for services of these names, which are settings of the processes.
+enableServiceLinks: false
+terminationGracePeriodSeconds: {{ $root.Values.drainSeconds }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile:
+    type: RuntimeDefault
+{{- with $root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . | quote }}
+  {{- end }}
+{{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "fathom.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{/* Settings that every service has, as YAML of its configuration file: (list $ port). */}}
+{{- define "fathom.commonSettings" -}}
+{{- $root := index . 0 -}}
+host: 0.0.0.0
+port: {{ index . 1 }}
+log-level: {{ $root.Values.logLevel }}
+drain-timeout: {{ sub $root.Values.drainSeconds 2 }}s
+{{- if $root.Values.tls.enabled }}
+tls-certificate: /etc/fathom/tls/tls.crt
+tls-key: /etc/fathom/tls/tls.key
+tls-trust-roots: /etc/fathom/tls/ca.crt
+tls-require-client-certificate: {{ $root.Values.tls.mutual }}
+{{- end }}
+{{- end -}}
+
+{{- define "fathom.monitorAddress" -}}
+{{- printf "%s-monitor.%s.svc:%d" (include "fathom.fullname" .) (include "fathom.namespace" .) (int .Values.monitor.port) -}}
+{{- end -}}
+
+{{/* Volumes of the configuration and of TLS: (list $ "shard"). */}}
+{{- define "fathom.configVolumes" -}}
+{{- $root := index . 0 -}}
+- name: config
+  configMap:
+    name: {{ include "fathom.fullname" $root }}-{{ index . 1 }}
+{{- if $root.Values.tls.enabled }}
+- name: tls
+  secret:
+    secretName: {{ required "tls.secretName is needed with tls.enabled" $root.Values.tls.secretName }}
+    defaultMode: 0440
+{{- end }}
+{{- end -}}
+
+{{- define "fathom.configMounts" -}}
+- name: config
+  mountPath: /etc/fathom/config
+  readOnly: true
+{{- if .Values.tls.enabled }}
+- name: tls
+  mountPath: /etc/fathom/tls
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{/* Fills /models before the main container starts: (list $ "model name" resources). */}}
+{{- define "fathom.modelPull" -}}
+{{- $root := index . 0 -}}
+{{- if eq $root.Values.model.source "pull" }}
+initContainers:
+  - name: model-pull
+    image: {{ include "fathom.image" $root | quote }}
+    imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+    command: [fathom, model, pull, {{ index . 1 | quote }}]
+    env:
+      - name: FATHOM_MODELS
+        value: /models
+      - name: HOME
+        value: /tmp
+    securityContext:
+      {{- include "fathom.containerSecurity" $root | nindent 6 }}
+    resources:
+      {{- toYaml (index . 2) | nindent 6 }}
+    volumeMounts:
+      - name: models
+        mountPath: /models
+      - name: tmp
+        mountPath: /tmp
+{{- end }}
+{{- end -}}
+
+{{/* Readiness of a service that speaks the wire protocol: (list $ port). Liveness asks only whether it listens: a
+     shard that waits for its neighbour is not ready, and restarting it would not help. */}}
+{{- define "fathom.wireProbes" -}}
+{{- $root := index . 0 -}}
+{{- $port := index . 1 -}}
+readinessProbe:
+  {{- if $root.Values.tls.enabled }}
+  tcpSocket:
+    port: wire
+  {{- else }}
+  exec:
+    command: [fathom, probe, --address, "127.0.0.1:{{ $port }}"]
+  {{- end }}
+  periodSeconds: 5
+  timeoutSeconds: 4
+  failureThreshold: 2
+livenessProbe:
+  tcpSocket:
+    port: wire
+  periodSeconds: 10
+  timeoutSeconds: 3
+  failureThreshold: 6
+{{- end -}}
