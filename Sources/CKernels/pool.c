@@ -1,10 +1,10 @@
 // The thread pool: generation counters that waiters watch, first spinning, then asleep on a futex.
 //
-// Versions tried, with 10,000 barriers of two threads: always spinning is 0.2 us with a core each, but when other
-// processes leave the two threads one core, each barrier costs two whole spins (40 us of spinning made 85 us, 200 us
-// made 400). A spin much shorter than a wake-up (30-50 us on a virtual machine) falls into lock step instead: each
-// thread goes to sleep just before the other arrives. So waiters spin longer than a wake-up, but not at all while a
-// thread they wait for was last seen on their own processor, where spinning only keeps it from arriving.
+// Versions tried, barriers of two threads: 0.2 us each with a core per thread. When other processes leave both threads
+// one core, plain spinning costs two whole spins a barrier (5 us of spinning: 13 us, 40: 85, 200: 400), because the
+// spinner keeps the other from arriving. So a waiter does not spin while a thread it waits for was last seen on its own
+// processor: 2.5 us. Otherwise it spins longer than a wake-up takes (30-50 us on a virtual machine); a shorter spin
+// could end just before a thread that is being woken arrives, again and again.
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
