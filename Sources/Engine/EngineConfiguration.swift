@@ -77,7 +77,7 @@ package struct EngineGeneration: Sendable {
 package struct EngineStatus: Sendable {
     /// Whether all stages are linked.
     package var isLinked = false
-    /// When a token last went through all stages; nil: never.
+    /// When a token, of a prompt or generated, last went through all stages; nil: never.
     package var lastTokenTime: ContinuousClock.Instant?
     package var runningSequences = 0
     package var waitingSequences = 0
@@ -90,6 +90,8 @@ package struct EngineStatus: Sendable {
     package var steps = 0
     /// Time this stage computed.
     package var computeTime: Duration = .zero
+    /// Time the later stages computed.
+    package var laterComputeTime: Duration = .zero
 
     package init() {}
 
@@ -103,7 +105,16 @@ package struct EngineStatus: Sendable {
 package struct StepMetrics: Sendable {
     /// From schedule to results applied, all stages.
     package var duration: Duration
+    /// Time this stage computed.
+    package var computeDuration: Duration
     /// Rows computed.
     package var tokens: Int
     package var sequences: Int
+
+    package init(duration: Duration, computeDuration: Duration, tokens: Int, sequences: Int) {
+        self.duration = duration
+        self.computeDuration = computeDuration
+        self.tokens = tokens
+        self.sequences = sequences
+    }
 }

@@ -13,6 +13,7 @@ final class EngineLoop {
     private struct Pending {
         var stepID: UInt64
         var start: ContinuousClock.Instant
+        var computeDuration = Duration.zero
         var tokens: Int
         var sequences: Int
     }
@@ -134,8 +135,10 @@ final class EngineLoop {
             if epoch != nil { failEpoch(InferenceError(code: .shardUnavailable, message: "the pipeline began anew")) }
             epoch = newEpoch
             nextHeartbeat = .now
-        case .results(let resultEpoch, let stepID, let results, _):
-            if resultEpoch == epoch { apply(stepID: stepID, results) }
+        case .results(let resultEpoch, let stepID, let results, let computeMicroseconds):
+            guard resultEpoch == epoch else { return }
+            status.laterComputeTime += .microseconds(Int64(clamping: computeMicroseconds))
+            apply(stepID: stepID, results)
         case .down(let downEpoch, let error):
             if downEpoch == epoch { failEpoch(error) }
         }
@@ -152,7 +155,9 @@ final class EngineLoop {
             pending.append(shape)
             do {
                 let output = try runner.run(batch)
-                status.computeTime += start.duration(to: .now)
+                let computeDuration = start.duration(to: .now)
+                pending[pending.count - 1].computeDuration = computeDuration
+                status.computeTime += computeDuration
                 switch output {
                 case .results(let results):
                     apply(stepID: batch.stepID, results)
@@ -184,17 +189,17 @@ final class EngineLoop {
     private func finishPending(_ stepID: UInt64) {
         guard let first = pending.first, first.stepID == stepID else { return }
         pending.removeFirst()
+        let now = ContinuousClock.now
         status.steps += 1
+        status.lastTokenTime = now
+        nextHeartbeat = now + configuration.heartbeatInterval
         onStep(
-            StepMetrics(duration: first.start.duration(to: .now), tokens: first.tokens, sequences: first.sequences))
+            StepMetrics(
+                duration: first.start.duration(to: now), computeDuration: first.computeDuration, tokens: first.tokens,
+                sequences: first.sequences))
     }
 
     private func deliver(_ update: SequenceUpdate) {
-        if update.tokenID != nil {
-            let now = ContinuousClock.now
-            status.lastTokenTime = now
-            nextHeartbeat = now + configuration.heartbeatInterval
-        }
         if update.sequenceID == heartbeat {
             heartbeat = nil
             return

@@ -1,0 +1,134 @@
+import Engine
+import Foundation
+import InferenceCore
+import Tokenization
+import WireProtocols
+
+/// Turns the engine's events for one request into the messages of the rpc: text from tokens, stop strings, counts.
+///
+/// A value that is driven by one task; knows neither sockets nor threads.
+package struct GenerationOutput {
+    private let model: ServedModel
+    private let sampling: SamplingParameters
+    private let promptTokenIDs: [TokenID]
+    private let echo: Bool
+    private let endOfGeneration: Set<TokenID>
+    private let start: ContinuousClock.Instant
+    private var detokenizer: StreamingDetokenizer
+    private var matcher: StopMatcher
+    private var completionTokens: UInt32 = 0
+    private var timeToFirstToken: Duration?
+    /// Set once `finished` was made; the caller stops then.
+    package private(set) var isFinished = false
+
+    package init(
+        model: ServedModel, sampling: SamplingParameters, stops: [String], promptTokenIDs: [TokenID], echo: Bool,
+        endOfGeneration: Set<TokenID>, start: ContinuousClock.Instant
+    ) {
+        self.model = model
+        self.sampling = sampling
+        self.promptTokenIDs = promptTokenIDs
+        self.echo = echo
+        self.endOfGeneration = sampling.ignoreEOS ? [] : endOfGeneration
+        self.start = start
+        detokenizer = StreamingDetokenizer(tokenizer: model.tokenizer, skipSpecial: true)
+        matcher = StopMatcher(stops: stops)
+    }
+
+    /// The messages an event gives, in order.
+    ///
+    /// - Throws: the error of a failed generation.
+    package mutating func messages(
+        for event: EngineEvent, now: ContinuousClock.Instant
+    ) throws(InferenceError) -> [Fathom_Shard_V1_GenerateEvent] {
+        switch event {
+        case .started(let promptLogprobs):
+            return [Self.event(.started(started(promptLogprobs)))]
+        case .token(let token, let logprob):
+            if timeToFirstToken == nil { timeToFirstToken = start.duration(to: now) }
+            return append(token, logprob, now: now)
+        case .finished(let reason):
+            return finish(reason, now: now)
+        case .failed(let error):
+            throw error
+        }
+    }
+
+    private func started(_ promptLogprobs: [TokenLogprob]?) -> Fathom_Shard_V1_Started {
+        var started = Fathom_Shard_V1_Started()
+        started.promptTokens = UInt32(promptTokenIDs.count)
+        if echo {
+            started.promptTokenIds = promptTokenIDs
+            started.promptTokenBytes = promptTokenIDs.map { Data(model.bytes(of: $0)) }
+        }
+        if let promptLogprobs {
+            // The first token follows nothing, so it has no probability.
+            started.promptLogprobs = [Fathom_Shard_V1_TokenLogprob()] + promptLogprobs.map { $0.proto(bytes: model.bytes) }
+        }
+        started.model = model.name
+        started.modelDigest = model.digest
+        started.seed = sampling.seed ?? 0
+        return started
+    }
+
+    private mutating func append(
+        _ token: TokenID, _ logprob: TokenLogprob?, now: ContinuousClock.Instant
+    ) -> [Fathom_Shard_V1_GenerateEvent] {
+        completionTokens += 1
+        var delta = Fathom_Shard_V1_Delta()
+        delta.tokenIds = [token]
+        if let logprob { delta.logprobs = [logprob.proto(bytes: model.bytes)] }
+        // The text of a token that ends the generation is not part of the answer.
+        let ends = endOfGeneration.contains(token) || sampling.stopTokenIDs.contains(token)
+        let (text, stop) = matcher.append(ends ? "" : detokenizer.append(token))
+        delta.text = text
+        let event = Self.event(.delta(delta))
+        guard let stop else { return [event] }
+        return [event, Self.event(.finished(finished(.stop, stopReason: stop, now: now)))]
+    }
+
+    private mutating func finish(
+        _ reason: FinishReason, now: ContinuousClock.Instant
+    ) -> [Fathom_Shard_V1_GenerateEvent] {
+        var events: [Fathom_Shard_V1_GenerateEvent] = []
+        // The last half character may complete a stop string, as unlikely as that is.
+        let (tail, stop) = matcher.append(detokenizer.finish())
+        let text = tail + (stop == nil ? matcher.finish() : "")
+        if !text.isEmpty {
+            var delta = Fathom_Shard_V1_Delta()
+            delta.text = text
+            events.append(Self.event(.delta(delta)))
+        }
+        let last: Fathom_Shard_V1_Finished
+        switch reason {
+        case _ where stop != nil: last = finished(.stop, stopReason: stop ?? "", now: now)
+        case .length: last = finished(.length, stopReason: "", now: now)
+        case .stop(let token):
+            let isStopToken = sampling.stopTokenIDs.contains(token) && !endOfGeneration.contains(token)
+            last = finished(.stop, stopReason: isStopToken ? "token_id:\(token)" : "", now: now)
+        }
+        events.append(Self.event(.finished(last)))
+        return events
+    }
+
+    private mutating func finished(
+        _ reason: Fathom_Shard_V1_Finished.Reason, stopReason: String, now: ContinuousClock.Instant
+    ) -> Fathom_Shard_V1_Finished {
+        isFinished = true
+        var finished = Fathom_Shard_V1_Finished()
+        finished.reason = reason
+        finished.promptTokens = UInt32(promptTokenIDs.count)
+        finished.completionTokens = completionTokens
+        let total = start.duration(to: now)
+        finished.timeToFirstTokenMicroseconds = UInt64(max(0, (timeToFirstToken ?? total) / .microseconds(1)))
+        finished.totalMicroseconds = UInt64(max(0, total / .microseconds(1)))
+        finished.stopReason = stopReason
+        return finished
+    }
+
+    private static func event(_ kind: Fathom_Shard_V1_GenerateEvent.OneOf_Kind) -> Fathom_Shard_V1_GenerateEvent {
+        var event = Fathom_Shard_V1_GenerateEvent()
+        event.kind = kind
+        return event
+    }
+}

@@ -1,0 +1,53 @@
+import ChatTemplate
+import Foundation
+import InferenceCore
+import ModelFiles
+import Tokenization
+import WireProtocols
+
+/// The model as callers see it: its name, its tokeniser and its chat template.
+package struct ServedModel: Sendable {
+    package let name: String
+    /// See ``ModelIdentity``.
+    package let digest: String
+    package let architecture: String
+    package let tokenizer: any Tokenizer
+    /// nil: the file has none, and chats are refused.
+    package let chatTemplate: ChatTemplate?
+    /// Unix seconds of the load.
+    package let created: UInt64
+
+    package init(
+        name: String, digest: String, architecture: String, tokenizer: any Tokenizer, chatTemplate: ChatTemplate?,
+        created: UInt64 = UInt64(Date().timeIntervalSince1970)
+    ) {
+        self.name = name
+        self.digest = digest
+        self.architecture = architecture
+        self.tokenizer = tokenizer
+        self.chatTemplate = chatTemplate
+        self.created = created
+    }
+
+    /// Reads tokeniser and template from a model file.
+    package init(name: String, file: GGUFFile, identity: ModelIdentity) throws {
+        let source = try file.metadata.stringIfPresent("tokenizer.chat_template")
+        self.init(
+            name: name, digest: identity.digest,
+            architecture: try file.metadata.string("general.architecture"),
+            tokenizer: try BytePairTokenizer(gguf: file.metadata),
+            chatTemplate: try source.map { try ChatTemplate(source: $0) })
+    }
+
+    /// - Throws: `modelNotFound` unless the name is empty or this model's.
+    package func check(name requested: String) throws(InferenceError) {
+        guard requested.isEmpty || requested == name else {
+            throw InferenceError(code: .modelNotFound, message: "model \"\(requested.prefix(200))\" is not served here")
+        }
+    }
+
+    /// The bytes a token stands for; a special token's are its text.
+    package func bytes(of token: TokenID) -> [UInt8] {
+        tokenizer.specialText(of: token).map { Array($0.utf8) } ?? tokenizer.bytes(of: token)
+    }
+}

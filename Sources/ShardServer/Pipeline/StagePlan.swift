@@ -1,0 +1,79 @@
+import InferenceCore
+import Wire
+import WireProtocols
+
+/// What two neighbouring stages must agree on.
+package struct StagePlan: Sendable, Equatable {
+    package var modelDigest: String
+    /// Place of the stage the plan is about.
+    package var stageIndex: Int
+    package var stageCount: Int
+    /// First layer of that stage.
+    package var layerStart: Int
+    package var kvBlockCount: Int
+    package var kvBlockSize: Int
+
+    package init(
+        modelDigest: String, stageIndex: Int, stageCount: Int, layerStart: Int, kvBlockCount: Int, kvBlockSize: Int
+    ) {
+        self.modelDigest = modelDigest
+        self.stageIndex = stageIndex
+        self.stageCount = stageCount
+        self.layerStart = layerStart
+        self.kvBlockCount = kvBlockCount
+        self.kvBlockSize = kvBlockSize
+    }
+
+    /// The plan of a stage as it is.
+    package init(stage: any ModelStage, modelDigest: String, stageIndex: Int, stageCount: Int) {
+        self.init(
+            modelDigest: modelDigest, stageIndex: stageIndex, stageCount: stageCount,
+            layerStart: stage.layerRange.lowerBound, kvBlockCount: stage.kvBlockCount, kvBlockSize: stage.kvBlockSize)
+    }
+
+    /// The plan this stage asks the next one to fit.
+    package func next(layerEnd: Int) -> StagePlan {
+        var plan = self
+        plan.stageIndex += 1
+        plan.layerStart = layerEnd
+        return plan
+    }
+
+    init(proto: Fathom_Shard_V1_JoinRequest) {
+        self.init(
+            modelDigest: proto.modelDigest, stageIndex: Int(proto.stageIndex), stageCount: Int(proto.stageCount),
+            layerStart: Int(proto.layerStart), kvBlockCount: Int(proto.kvBlockCount),
+            kvBlockSize: Int(proto.kvBlockSize))
+    }
+
+    func proto() -> Fathom_Shard_V1_JoinRequest {
+        var proto = Fathom_Shard_V1_JoinRequest()
+        proto.modelDigest = modelDigest
+        proto.stageIndex = UInt32(stageIndex)
+        proto.stageCount = UInt32(stageCount)
+        proto.layerStart = UInt32(layerStart)
+        proto.kvBlockCount = UInt32(kvBlockCount)
+        proto.kvBlockSize = UInt32(kvBlockSize)
+        return proto
+    }
+
+    /// Checks that this stage, as it is, can do what another asks of it.
+    ///
+    /// - Throws: FAILED_PRECONDITION naming what differs.
+    func check(fits asked: StagePlan) throws(RPCError) {
+        func require<Value: CustomStringConvertible>(
+            _ fits: Bool, _ what: String, _ own: Value, _ other: Value
+        ) throws(RPCError) {
+            if !fits {
+                throw RPCError(
+                    .failedPrecondition, "stage \(stageIndex) of \(stageCount) has \(what) \(own); asked for \(other)")
+            }
+        }
+        try require(modelDigest == asked.modelDigest, "model digest", modelDigest, asked.modelDigest)
+        try require(stageIndex == asked.stageIndex, "index", stageIndex, asked.stageIndex)
+        try require(stageCount == asked.stageCount, "stage count", stageCount, asked.stageCount)
+        try require(layerStart == asked.layerStart, "first layer", layerStart, asked.layerStart)
+        try require(kvBlockSize == asked.kvBlockSize, "KV block size", kvBlockSize, asked.kvBlockSize)
+        try require(kvBlockCount >= asked.kvBlockCount, "KV block count", kvBlockCount, asked.kvBlockCount)
+    }
+}

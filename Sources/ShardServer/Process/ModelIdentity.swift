@@ -1,0 +1,75 @@
+import Foundation
+import InferenceCore
+import ModelFiles
+
+/// What tells one model file from another: all stages of a replica group must agree on it.
+package struct ModelIdentity: Sendable, Equatable {
+    /// SHA-256 of the file in hex when a manifest gives it; else a fingerprint, see ``init(path:)``.
+    package let digest: String
+
+    /// The part of `fathom-model.json` that matters here.
+    private struct Manifest: Decodable {
+        struct File: Decodable {
+            var path: String
+            var size: Int64
+            var sha256: String
+        }
+        var files: [File]
+    }
+
+    /// Finds the digest of a model file.
+    ///
+    /// `fathom-model.json` beside the file lists digests that were verified when the model was installed; it is used when
+    /// it names the file with its present size. Otherwise the digest is a fingerprint in the same form: FNV-1a hashes
+    /// over the file's size, its first MiB (GGUF metadata and tensor table) and 4 KiB at 64 places spread over the rest.
+    /// It tells models apart; it does not protect from a forger, and is written with the prefix `fp-`.
+    ///
+    /// - Throws: `dataLoss` when the manifest gives the file another size.
+    package init(path: String, bytes: UnsafeRawBufferPointer) throws {
+        let url = URL(fileURLWithPath: path)
+        let manifestURL = url.deletingLastPathComponent().appendingPathComponent("fathom-model.json")
+        if let data = try? Data(contentsOf: manifestURL), data.count < 16 << 20,
+            let manifest = try? JSONDecoder().decode(Manifest.self, from: data),
+            let file = manifest.files.first(where: { $0.path == url.lastPathComponent })
+        {
+            guard file.size == Int64(bytes.count) else {
+                throw InferenceError(
+                    code: .dataLoss,
+                    message: "\(path) has \(bytes.count) bytes; fathom-model.json says \(file.size)")
+            }
+            digest = file.sha256.lowercased()
+        } else {
+            digest = Self.fingerprint(bytes)
+        }
+    }
+
+    package init(digest: String) {
+        self.digest = digest
+    }
+
+    private static func fingerprint(_ bytes: UnsafeRawBufferPointer) -> String {
+        var hashes: [UInt64] = [0xCBF2_9CE4_8422_2325, 0x8422_2325_CBF2_9CE4]
+        func mix(_ part: UnsafeRawBufferPointer.SubSequence) {
+            for byte in part {
+                hashes[0] = (hashes[0] ^ UInt64(byte)) &* 0x100_0000_01B3
+                hashes[1] = (hashes[1] &+ UInt64(byte)) &* 0x9E37_79B9_7F4A_7C15
+            }
+        }
+        let head = min(bytes.count, 1 << 20)
+        mix(bytes[0..<head])
+        let rest = bytes.count - head
+        for place in 0..<64 where rest > 0 {
+            let start = head + rest / 64 * place
+            mix(bytes[start..<min(start + 4_096, bytes.count)])
+        }
+        let parts = [UInt64(bytes.count)] + hashes
+        return "fp-" + parts.map { String($0, radix: 16).leftPadded(to: 16) }.joined()
+    }
+}
+
+extension String {
+    /// Zeros in front up to `count` characters.
+    fileprivate func leftPadded(to count: Int) -> String {
+        String(repeating: "0", count: Swift.max(0, count - self.count)) + self
+    }
+}

@@ -1,0 +1,59 @@
+import ArgumentParser
+import ServiceSupport
+import ShardServer
+
+@main
+struct ShardCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "fathom-shard",
+        abstract: "Serves a layer range of one model. Stage 0 is the head: it takes requests and streams tokens.")
+
+    @OptionGroup var common: CommonOptions
+
+    @Option(help: "GGUF file to serve.")
+    var model: String?
+
+    @Option(name: .customLong("model-name"), help: "What clients call the model (default: the file's folder).")
+    var modelName: String?
+
+    @Option(help: "This process's place in the pipeline, from 0.")
+    var stage: Int?
+
+    @Option(help: "Stages of the pipeline.")
+    var stages: Int?
+
+    @Option(help: "Layers of this stage, A..<B (default: an equal share by weight bytes).")
+    var layers: String?
+
+    @Option(help: "HOST:PORT of the next stage; for every stage but the last.")
+    var next: String?
+
+    @Option(help: "Compute threads (default: all cores).")
+    var threads: Int?
+
+    @Option(name: .customLong("kv-blocks"), help: "KV cache blocks, equal on all stages (default: up to 1 GiB).")
+    var kvBlocks: Int?
+
+    @Option(name: .customLong("max-batched-tokens"), help: "Most tokens of one step.")
+    var maxBatchedTokens: Int?
+
+    @Option(name: .customLong("max-running"), help: "Most sequences that hold KV cache at once.")
+    var maxRunning: Int?
+
+    @Option(name: .customLong("max-waiting"), help: "Most sequences that wait; more are refused.")
+    var maxWaiting: Int?
+
+    @Option(name: .customLong("step-timeout"), help: "A step unanswered for this long fails the requests in flight.")
+    var stepTimeout: String?
+
+    func run() async throws {
+        let flags: ServiceFlags = [
+            "model": model, "model-name": modelName, "stage": stage, "stages": stages, "layers": layers, "next": next,
+            "threads": threads, "kv-blocks": kvBlocks, "max-batched-tokens": maxBatchedTokens,
+            "max-running": maxRunning, "max-waiting": maxWaiting, "step-timeout": stepTimeout,
+        ]
+        try await ServiceRunner.main("shard", options: common, flags: flags, defaultPort: 7100) { process in
+            try await ShardServer.services(ShardConfiguration(process.configuration), process: process)
+        }
+    }
+}
