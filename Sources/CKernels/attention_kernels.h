@@ -12,13 +12,13 @@
 typedef struct CK_NAME(attention_row) {
     const float *query;
     float *output;
-    size_t limit;       // last visible position
+    size_t limit; // last visible position
     float maximum, sum;
 } CK_NAME(attention_row);
 
 // Scores of one block: out[r] for `rows` rows (a constant after inlining), -inf where a row may not look.
 CK_INLINE void CK_NAME(score_block)(const ck_attention *a, const uint16_t *keys, size_t start,
-                                    const CK_NAME(attention_row) *row, v16 *out, const size_t rows) {
+                                    const CK_NAME(attention_row) * row, v16 *out, const size_t rows) {
     const size_t dh = a->head_width;
     v16 even[CK_ATTENTION_ROWS], odd[CK_ATTENTION_ROWS];
     _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) even[r] = odd[r] = v16_splat(0);
@@ -40,7 +40,7 @@ CK_INLINE void CK_NAME(score_block)(const ck_attention *a, const uint16_t *keys,
 }
 
 // Blocks `first` and, when `both`, `first + 1` for `rows` rows.
-CK_INLINE void CK_NAME(attend_pair)(const ck_attention *a, size_t first, bool both, CK_NAME(attention_row) *row,
+CK_INLINE void CK_NAME(attend_pair)(const ck_attention *a, size_t first, bool both, CK_NAME(attention_row) * row,
                                     float (*sums)[256], const size_t rows) {
     const size_t dh = a->head_width;
     const size_t offset0 = (size_t)a->block_table[first] * a->block_stride;
@@ -120,9 +120,9 @@ CK_INLINE void CK_NAME(attend_rows)(const ck_attention *a, size_t first_row, con
 }
 
 // Out of line, so that the register allocator sees one row count at a time.
-#define CK_ATTEND_ROWS(N)                                                                                            \
-    static __attribute__((noinline)) void CK_NAME(attend_rows_##N)(const ck_attention *a, size_t first_row) {        \
-        CK_NAME(attend_rows)(a, first_row, N);                                                                       \
+#define CK_ATTEND_ROWS(N)                                                                                              \
+    static __attribute__((noinline)) void CK_NAME(attend_rows_##N)(const ck_attention *a, size_t first_row) {          \
+        CK_NAME(attend_rows)(a, first_row, N);                                                                         \
     }
 CK_ATTEND_ROWS(1)
 #if CK_ATTENTION_ROWS >= 4
@@ -143,17 +143,33 @@ static void CK_NAME(ck_attend)(const ck_attention *a, size_t row_begin, size_t r
         const size_t rows = left < CK_ATTENTION_ROWS ? left : CK_ATTENTION_ROWS;
         switch (rows) {
 #if CK_ATTENTION_ROWS >= 8
-        case 8: CK_NAME(attend_rows_8)(a, row_begin); break;
-        case 7: CK_NAME(attend_rows_7)(a, row_begin); break;
-        case 6: CK_NAME(attend_rows_6)(a, row_begin); break;
-        case 5: CK_NAME(attend_rows_5)(a, row_begin); break;
+        case 8:
+            CK_NAME(attend_rows_8)(a, row_begin);
+            break;
+        case 7:
+            CK_NAME(attend_rows_7)(a, row_begin);
+            break;
+        case 6:
+            CK_NAME(attend_rows_6)(a, row_begin);
+            break;
+        case 5:
+            CK_NAME(attend_rows_5)(a, row_begin);
+            break;
 #endif
 #if CK_ATTENTION_ROWS >= 4
-        case 4: CK_NAME(attend_rows_4)(a, row_begin); break;
-        case 3: CK_NAME(attend_rows_3)(a, row_begin); break;
-        case 2: CK_NAME(attend_rows_2)(a, row_begin); break;
+        case 4:
+            CK_NAME(attend_rows_4)(a, row_begin);
+            break;
+        case 3:
+            CK_NAME(attend_rows_3)(a, row_begin);
+            break;
+        case 2:
+            CK_NAME(attend_rows_2)(a, row_begin);
+            break;
 #endif
-        default: CK_NAME(attend_rows_1)(a, row_begin); break;
+        default:
+            CK_NAME(attend_rows_1)(a, row_begin);
+            break;
         }
         row_begin += rows;
     }

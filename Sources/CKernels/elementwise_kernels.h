@@ -20,10 +20,10 @@ CK_INLINE void CK_NAME(quantize_block)(v16 a, v16 b, ck_act_block *block) {
     *(i8x16 *)block->q = __builtin_convertvector(q0, i8x16);
     *(i8x16 *)(block->q + 16) = __builtin_convertvector(q1, i8x16);
     // The sums of both halves in one tree.
-    const v16i sum16 = __builtin_shufflevector(q0, q1, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
-        + __builtin_shufflevector(q0, q1, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-    const v8i sum8 = __builtin_shufflevector(sum16, sum16, 0, 1, 2, 3, 8, 9, 10, 11)
-        + __builtin_shufflevector(sum16, sum16, 4, 5, 6, 7, 12, 13, 14, 15);
+    const v16i sum16 = __builtin_shufflevector(q0, q1, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+                       __builtin_shufflevector(q0, q1, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    const v8i sum8 = __builtin_shufflevector(sum16, sum16, 0, 1, 2, 3, 8, 9, 10, 11) +
+                     __builtin_shufflevector(sum16, sum16, 4, 5, 6, 7, 12, 13, 14, 15);
     const v4i sum4 = __builtin_shufflevector(sum8, sum8, 0, 1, 4, 5) + __builtin_shufflevector(sum8, sum8, 2, 3, 6, 7);
     const int32_t sum0 = sum4[0] + sum4[1], sum1 = sum4[2] + sum4[3];
     block->scale = largest / 127.0f;
@@ -83,8 +83,8 @@ static void CK_NAME(ck_silu_mul)(const float *gate, const float *up, size_t n, f
     }
 }
 
-static void CK_NAME(ck_rope_interleaved)(float *x, size_t heads, size_t head_width, size_t rotary,
-                                         const float *cosine, const float *sine) {
+static void CK_NAME(ck_rope_interleaved)(float *x, size_t heads, size_t head_width, size_t rotary, const float *cosine,
+                                         const float *sine) {
     const size_t pairs = rotary / 2;
     for (size_t h = 0; h < heads; h++, x += head_width) {
         size_t i = 0;
@@ -215,48 +215,50 @@ static void CK_NAME(ck_kv_write)(const float *key, const float *value, size_t he
 }
 
 // Float weights: four partial sums (column k in sum k mod 4), added as (0 + 1) + (2 + 3).
-#define CK_FLOAT_PRODUCT(NAME, ELEMENT, LOAD)                                                                        \
-    CK_INLINE void CK_NAME(NAME)(const ELEMENT *w, size_t padded, const float *x, const size_t tokens, size_t valid, \
-                                 float *out, size_t out_stride, ck_store store) {                                    \
-        v16 sum[CK_FLOAT_TILE][4];                                                                                   \
-        _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {                                     \
-            _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++) sum[t][i] = v16_splat(0);                 \
-        }                                                                                                            \
-        for (size_t k = 0; k < padded; k += 4, w += 64) {                                                            \
-            _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++) {                                         \
-                const v16 weights = LOAD(w + 16 * i);                                                                \
-                _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {                             \
-                    sum[t][i] = v16_fma(weights, v16_splat(x[t * padded + k + i]), sum[t][i]);                       \
-                }                                                                                                    \
-            }                                                                                                        \
-        }                                                                                                            \
-        _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {                                     \
-            v16 y = (sum[t][0] + sum[t][1]) + (sum[t][2] + sum[t][3]);                                               \
-            float *target = out + t * out_stride;                                                                    \
-            if (store == CK_ACCUMULATE) {                                                                            \
-                y = (valid == 16 ? v16_load(target) : v16_load_part(target, valid, 0)) + y;                          \
-            }                                                                                                        \
-            if (valid == 16) v16_store(target, y);                                                                   \
-            else v16_store_part(target, valid, y);                                                                   \
-        }                                                                                                            \
+#define CK_FLOAT_PRODUCT(NAME, ELEMENT, LOAD)                                                                          \
+    CK_INLINE void CK_NAME(NAME)(const ELEMENT *w, size_t padded, const float *x, const size_t tokens, size_t valid,   \
+                                 float *out, size_t out_stride, ck_store store) {                                      \
+        v16 sum[CK_FLOAT_TILE][4];                                                                                     \
+        _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {                                       \
+            _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++) sum[t][i] = v16_splat(0);                   \
+        }                                                                                                              \
+        for (size_t k = 0; k < padded; k += 4, w += 64) {                                                              \
+            _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++) {                                           \
+                const v16 weights = LOAD(w + 16 * i);                                                                  \
+                _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {                               \
+                    sum[t][i] = v16_fma(weights, v16_splat(x[t * padded + k + i]), sum[t][i]);                         \
+                }                                                                                                      \
+            }                                                                                                          \
+        }                                                                                                              \
+        _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {                                       \
+            v16 y = (sum[t][0] + sum[t][1]) + (sum[t][2] + sum[t][3]);                                                 \
+            float *target = out + t * out_stride;                                                                      \
+            if (store == CK_ACCUMULATE) {                                                                              \
+                y = (valid == 16 ? v16_load(target) : v16_load_part(target, valid, 0)) + y;                            \
+            }                                                                                                          \
+            if (valid == 16)                                                                                           \
+                v16_store(target, y);                                                                                  \
+            else                                                                                                       \
+                v16_store_part(target, valid, y);                                                                      \
+        }                                                                                                              \
     }
 
 CK_FLOAT_PRODUCT(product_f32, float, v16_load)
 CK_FLOAT_PRODUCT(product_f16, uint16_t, v16_load_half)
 CK_FLOAT_PRODUCT(product_bf16, uint16_t, v16_load_bfloat)
 
-#define CK_FLOAT_TILES(NAME, ELEMENT)                                                                                \
-    for (size_t t = 0; t < tokens;) {                                                                                \
-        const size_t left = tokens - t;                                                                              \
-        const float *x = activations + t * padded;                                                                   \
-        float *y = target + t * out_stride;                                                                          \
-        if (left >= CK_FLOAT_TILE) {                                                                                 \
-            CK_NAME(NAME)((const ELEMENT *)panel, padded, x, CK_FLOAT_TILE, valid, y, out_stride, store);            \
-            t += CK_FLOAT_TILE;                                                                                      \
-        } else {                                                                                                     \
-            CK_NAME(NAME)((const ELEMENT *)panel, padded, x, 1, valid, y, out_stride, store);                        \
-            t += 1;                                                                                                  \
-        }                                                                                                            \
+#define CK_FLOAT_TILES(NAME, ELEMENT)                                                                                  \
+    for (size_t t = 0; t < tokens;) {                                                                                  \
+        const size_t left = tokens - t;                                                                                \
+        const float *x = activations + t * padded;                                                                     \
+        float *y = target + t * out_stride;                                                                            \
+        if (left >= CK_FLOAT_TILE) {                                                                                   \
+            CK_NAME(NAME)((const ELEMENT *)panel, padded, x, CK_FLOAT_TILE, valid, y, out_stride, store);              \
+            t += CK_FLOAT_TILE;                                                                                        \
+        } else {                                                                                                       \
+            CK_NAME(NAME)((const ELEMENT *)panel, padded, x, 1, valid, y, out_stride, store);                          \
+            t += 1;                                                                                                    \
+        }                                                                                                              \
     }
 
 static void CK_NAME(ck_matmul_f)(const ck_matrix *w, size_t panel_begin, size_t panel_end, const float *activations,
@@ -268,10 +270,14 @@ static void CK_NAME(ck_matmul_f)(const ck_matrix *w, size_t panel_begin, size_t 
         const size_t valid = w->rows - p * CK_ROWS < CK_ROWS ? w->rows - p * CK_ROWS : CK_ROWS;
         float *target = out + p * CK_ROWS;
         switch (w->kind) {
-        case CK_F32: CK_FLOAT_TILES(product_f32, float) break;
-        case CK_F16: CK_FLOAT_TILES(product_f16, uint16_t) break;
-        case CK_BF16: CK_FLOAT_TILES(product_bf16, uint16_t) break;
-        default: break;
+        case CK_F32:
+            CK_FLOAT_TILES(product_f32, float) break;
+        case CK_F16:
+            CK_FLOAT_TILES(product_f16, uint16_t) break;
+        case CK_BF16:
+            CK_FLOAT_TILES(product_bf16, uint16_t) break;
+        default:
+            break;
         }
     }
 }

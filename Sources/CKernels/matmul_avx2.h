@@ -60,8 +60,7 @@ CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, s
                     CK_UNROLL for (size_t t = 0; t < tokens; t++) dot[t] = _mm256_setzero_si256();
                 }
                 CK_UNROLL for (size_t g = part * 4; g < part * 4 + 4; g++) {
-                    const __m256i value =
-                        _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(w + g * 64)), offset);
+                    const __m256i value = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(w + g * 64)), offset);
                     const __m256i magnitude = _mm256_abs_epi8(value);
                     CK_UNROLL for (size_t t = 0; t < tokens; t++) {
                         const __m256i x = _mm256_sign_epi8(CK_NAME(four)(a + t * blocks, g), value);
@@ -69,9 +68,10 @@ CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, s
                     }
                 }
                 if (part == 1 || kind == CK_Q8_HALF) {
-                    const __m256 d = kind == CK_Q8_HALF
-                        ? _mm256_loadu_ps((const float *)(record + CK_Q8_BYTES + part * 64 + half * 32))
-                        : CK_NAME(halves)(record + CK_Q8_BYTES + half * 16);
+                    const __m256 d =
+                        kind == CK_Q8_HALF
+                            ? _mm256_loadu_ps((const float *)(record + CK_Q8_BYTES + part * 64 + half * 32))
+                            : CK_NAME(halves)(record + CK_Q8_BYTES + half * 16);
                     CK_UNROLL for (size_t t = 0; t < tokens; t++) {
                         const __m256 ds = _mm256_mul_ps(d, _mm256_set1_ps(a[t * blocks].scale));
                         sum[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t]), ds, sum[t]);
@@ -99,11 +99,11 @@ CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, s
 typedef void (*CK_NAME(tile_function))(const uint8_t *, size_t, size_t, const ck_act_block *, size_t, float *, size_t,
                                        ck_store);
 
-#define CK_ONE_TILE(KIND, N)                                                                                         \
-    static __attribute__((noinline)) void CK_NAME(tile_##KIND##_##N)(                                                \
-        const uint8_t *record, size_t blocks, size_t half, const ck_act_block *a, size_t valid, float *out,          \
-        size_t out_stride, ck_store store) {                                                                         \
-        CK_NAME(tile)(KIND, record, blocks, half, a, N, valid, out, out_stride, store);                              \
+#define CK_ONE_TILE(KIND, N)                                                                                           \
+    static __attribute__((noinline)) void CK_NAME(tile_##KIND##_##N)(const uint8_t *record, size_t blocks,             \
+                                                                     size_t half, const ck_act_block *a, size_t valid, \
+                                                                     float *out, size_t out_stride, ck_store store) {  \
+        CK_NAME(tile)(KIND, record, blocks, half, a, N, valid, out, out_stride, store);                                \
     }
 #define CK_TILES(KIND) CK_ONE_TILE(KIND, 1) CK_ONE_TILE(KIND, 2) CK_ONE_TILE(KIND, 3) CK_ONE_TILE(KIND, 4)
 CK_TILES(CK_Q4_MIN)
@@ -111,10 +111,10 @@ CK_TILES(CK_Q4_ZERO)
 CK_TILES(CK_Q8_ZERO)
 CK_TILES(CK_Q8_HALF)
 
-#define CK_TILE_ROW(KIND)                                                                                            \
-    {CK_NAME(tile_##KIND##_1), CK_NAME(tile_##KIND##_2), CK_NAME(tile_##KIND##_3), CK_NAME(tile_##KIND##_4)}
-static const CK_NAME(tile_function) CK_NAME(tiles)[4][CK_TILE] = {
-    CK_TILE_ROW(CK_Q4_MIN), CK_TILE_ROW(CK_Q4_ZERO), CK_TILE_ROW(CK_Q8_ZERO), CK_TILE_ROW(CK_Q8_HALF)};
+#define CK_TILE_ROW(KIND)                                                                                              \
+    { CK_NAME(tile_##KIND##_1), CK_NAME(tile_##KIND##_2), CK_NAME(tile_##KIND##_3), CK_NAME(tile_##KIND##_4) }
+static const CK_NAME(tile_function) CK_NAME(tiles)[4][CK_TILE] = {CK_TILE_ROW(CK_Q4_MIN), CK_TILE_ROW(CK_Q4_ZERO),
+                                                                  CK_TILE_ROW(CK_Q8_ZERO), CK_TILE_ROW(CK_Q8_HALF)};
 
 static void CK_NAME(ck_matmul_q)(const ck_matrix *w, size_t panel_begin, size_t panel_end,
                                  const ck_act_block *activations, size_t tokens, float *out, size_t out_stride,

@@ -102,25 +102,29 @@ CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, s
 typedef void (*CK_NAME(tile_function))(const uint8_t *, size_t, const ck_act_block *, __mmask16, float *, size_t,
                                        ck_store);
 
-#define CK_ONE_TILE(KIND, N)                                                                                         \
-    static __attribute__((noinline)) void CK_NAME(tile_##KIND##_##N)(const uint8_t *record, size_t blocks,           \
-                                                                     const ck_act_block *a, __mmask16 valid,         \
-                                                                     float *out, size_t out_stride, ck_store store) { \
-        CK_NAME(tile)(KIND, record, blocks, a, N, valid, out, out_stride, store);                                    \
+#define CK_ONE_TILE(KIND, N)                                                                                           \
+    static __attribute__((noinline)) void CK_NAME(tile_##KIND##_##N)(const uint8_t *record, size_t blocks,             \
+                                                                     const ck_act_block *a, __mmask16 valid,           \
+                                                                     float *out, size_t out_stride, ck_store store) {  \
+        CK_NAME(tile)(KIND, record, blocks, a, N, valid, out, out_stride, store);                                      \
     }
-#define CK_TILES(KIND)                                                                                               \
-    CK_ONE_TILE(KIND, 1) CK_ONE_TILE(KIND, 2) CK_ONE_TILE(KIND, 3) CK_ONE_TILE(KIND, 4) CK_ONE_TILE(KIND, 5)         \
-    CK_ONE_TILE(KIND, 6) CK_ONE_TILE(KIND, 7) CK_ONE_TILE(KIND, 8)
+#define CK_TILES(KIND)                                                                                                 \
+    CK_ONE_TILE(KIND, 1)                                                                                               \
+    CK_ONE_TILE(KIND, 2)                                                                                               \
+    CK_ONE_TILE(KIND, 3)                                                                                               \
+    CK_ONE_TILE(KIND, 4) CK_ONE_TILE(KIND, 5) CK_ONE_TILE(KIND, 6) CK_ONE_TILE(KIND, 7) CK_ONE_TILE(KIND, 8)
 CK_TILES(CK_Q4_MIN)
 CK_TILES(CK_Q4_ZERO)
 CK_TILES(CK_Q8_ZERO)
 CK_TILES(CK_Q8_HALF)
 
-#define CK_TILE_ROW(KIND)                                                                                            \
-    {CK_NAME(tile_##KIND##_1), CK_NAME(tile_##KIND##_2), CK_NAME(tile_##KIND##_3), CK_NAME(tile_##KIND##_4),         \
-     CK_NAME(tile_##KIND##_5), CK_NAME(tile_##KIND##_6), CK_NAME(tile_##KIND##_7), CK_NAME(tile_##KIND##_8)}
-static const CK_NAME(tile_function) CK_NAME(tiles)[4][CK_TILE] = {
-    CK_TILE_ROW(CK_Q4_MIN), CK_TILE_ROW(CK_Q4_ZERO), CK_TILE_ROW(CK_Q8_ZERO), CK_TILE_ROW(CK_Q8_HALF)};
+#define CK_TILE_ROW(KIND)                                                                                              \
+    {                                                                                                                  \
+        CK_NAME(tile_##KIND##_1), CK_NAME(tile_##KIND##_2), CK_NAME(tile_##KIND##_3), CK_NAME(tile_##KIND##_4),        \
+            CK_NAME(tile_##KIND##_5), CK_NAME(tile_##KIND##_6), CK_NAME(tile_##KIND##_7), CK_NAME(tile_##KIND##_8)     \
+    }
+static const CK_NAME(tile_function) CK_NAME(tiles)[4][CK_TILE] = {CK_TILE_ROW(CK_Q4_MIN), CK_TILE_ROW(CK_Q4_ZERO),
+                                                                  CK_TILE_ROW(CK_Q8_ZERO), CK_TILE_ROW(CK_Q8_HALF)};
 
 static void CK_NAME(ck_matmul_q)(const ck_matrix *w, size_t panel_begin, size_t panel_end,
                                  const ck_act_block *activations, size_t tokens, float *out, size_t out_stride,

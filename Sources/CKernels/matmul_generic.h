@@ -3,8 +3,7 @@
 // Per row and block: an exact int32 dot product, then sum = fma((float)dot, d * scale, sum); Q4_MIN adds
 // sum = fma(m, scaled_sum, sum). The zero-point kinds start the dot product at -zero * sum(q).
 
-static int32_t CK_NAME(dot)(const uint8_t *weights, const int8_t *q, size_t row, size_t first_group,
-                            size_t end_group) {
+static int32_t CK_NAME(dot)(const uint8_t *weights, const int8_t *q, size_t row, size_t first_group, size_t end_group) {
     int32_t sum = 0;
     for (size_t g = first_group; g < end_group; g++) {
         for (size_t j = 0; j < 4; j++) sum += (int32_t)weights[g * 64 + row * 4 + j] * q[g * 4 + j];
@@ -48,7 +47,8 @@ static float CK_NAME(add_block)(ck_weight_kind kind, const uint8_t *record, cons
         sum = __builtin_fmaf((float)(a->neg128_low + CK_NAME(dot)(record, a->q, row, 0, 4)), d0, sum);
         return __builtin_fmaf((float)(a->neg128_high + CK_NAME(dot)(record, a->q, row, 4, 8)), d1, sum);
     }
-    default: return sum;
+    default:
+        return sum;
     }
 }
 
@@ -62,7 +62,8 @@ static void CK_NAME(ck_matmul_q)(const ck_matrix *w, size_t panel_begin, size_t 
             for (size_t r = 0; r < CK_ROWS && p * CK_ROWS + r < w->rows; r++) {
                 float sum = 0;
                 for (size_t b = 0; b < w->blocks; b++) {
-                    sum = CK_NAME(add_block)(w->kind, panel + b * record_bytes, activations + t * w->blocks + b, r, sum);
+                    sum =
+                        CK_NAME(add_block)(w->kind, panel + b * record_bytes, activations + t * w->blocks + b, r, sum);
                 }
                 float *target = out + t * out_stride + p * CK_ROWS + r;
                 *target = store == CK_ACCUMULATE ? *target + sum : sum;

@@ -13,7 +13,9 @@
 
 enum { CK_HUGE_PAGE = 2 << 20 };
 
-static size_t rounded(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+static size_t rounded(size_t bytes) {
+    return (bytes + 63) & ~(size_t)63;
+}
 
 // Large weights are streamed once per token; 4 KiB pages would cost a translation miss every 64 lines.
 void *ck_allocate(size_t bytes) {

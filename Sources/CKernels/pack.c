@@ -6,13 +6,19 @@
 
 size_t ck_record_bytes(ck_weight_kind kind) {
     switch (kind) {
-    case CK_Q4_MIN: return CK_Q4_BYTES + 64;
-    case CK_Q4_ZERO: return CK_Q4_BYTES + 32;
-    case CK_Q8_ZERO: return CK_Q8_BYTES + 32;
-    case CK_Q8_HALF: return CK_Q8_BYTES + 128;
-    case CK_F32: return CK_ROWS * CK_BLOCK * 4;
+    case CK_Q4_MIN:
+        return CK_Q4_BYTES + 64;
+    case CK_Q4_ZERO:
+        return CK_Q4_BYTES + 32;
+    case CK_Q8_ZERO:
+        return CK_Q8_BYTES + 32;
+    case CK_Q8_HALF:
+        return CK_Q8_BYTES + 128;
+    case CK_F32:
+        return CK_ROWS * CK_BLOCK * 4;
     case CK_F16:
-    case CK_BF16: return CK_ROWS * CK_BLOCK * 2;
+    case CK_BF16:
+        return CK_ROWS * CK_BLOCK * 2;
     }
     return 0;
 }
@@ -21,14 +27,22 @@ enum { TYPE_F32 = 0, TYPE_F16 = 1, TYPE_Q4_0 = 2, TYPE_Q4_1 = 3, TYPE_Q8_0 = 8, 
 
 int ck_kind_of_type(uint32_t ggml_type) {
     switch (ggml_type) {
-    case TYPE_F32: return CK_F32;
-    case TYPE_F16: return CK_F16;
-    case TYPE_BF16: return CK_BF16;
-    case TYPE_Q4_0: return CK_Q4_ZERO;
-    case TYPE_Q4_1: return CK_Q4_MIN;
-    case TYPE_Q8_0: return CK_Q8_ZERO;
-    case TYPE_Q6_K: return CK_Q8_HALF;
-    default: return -1;
+    case TYPE_F32:
+        return CK_F32;
+    case TYPE_F16:
+        return CK_F16;
+    case TYPE_BF16:
+        return CK_BF16;
+    case TYPE_Q4_0:
+        return CK_Q4_ZERO;
+    case TYPE_Q4_1:
+        return CK_Q4_MIN;
+    case TYPE_Q8_0:
+        return CK_Q8_ZERO;
+    case TYPE_Q6_K:
+        return CK_Q8_HALF;
+    default:
+        return -1;
     }
 }
 
@@ -61,7 +75,7 @@ static void pack_q8_0(const uint8_t *const rows[16], size_t blocks, uint8_t *rec
             for (size_t g = 0; g < 8; g++) {
                 uint32_t four = 0;
                 if (source != NULL) memcpy(&four, source + 2 + g * 4, 4);
-                four ^= 0x80808080u;  // two's complement to offset 128
+                four ^= 0x80808080u; // two's complement to offset 128
                 memcpy(record + g * 64 + r * 4, &four, 4);
             }
             const uint16_t zero = 0;
@@ -83,7 +97,7 @@ static void pack_q6_k(const uint8_t *const rows[16], size_t blocks, uint8_t *pan
             memset(q, 128, sizeof q);
             if (rows[r] != NULL) {
                 const uint8_t *source = rows[r] + b / 8 * 210;
-                const size_t half = b % 8 / 4, quarter = b % 4;  // which 128, and which 32 of it
+                const size_t half = b % 8 / 4, quarter = b % 4; // which 128, and which 32 of it
                 const uint8_t *low = source + half * 64 + (quarter & 1) * 32;
                 const uint8_t *high = source + 128 + half * 32;
                 const int8_t *scales = (const int8_t *)(source + 192) + half * 8 + quarter * 2;
@@ -119,13 +133,26 @@ static void pack_float(const uint8_t *const rows[16], size_t columns, size_t ele
 bool ck_pack_panel(uint32_t ggml_type, const uint8_t *const rows[16], size_t columns, uint8_t *panel) {
     const size_t blocks = (columns + CK_BLOCK - 1) / CK_BLOCK;
     switch (ggml_type) {
-    case TYPE_Q4_0: pack_q4(rows, blocks, false, panel); return true;
-    case TYPE_Q4_1: pack_q4(rows, blocks, true, panel); return true;
-    case TYPE_Q8_0: pack_q8_0(rows, blocks, panel); return true;
-    case TYPE_Q6_K: pack_q6_k(rows, blocks, panel); return true;
-    case TYPE_F32: pack_float(rows, columns, 4, panel); return true;
+    case TYPE_Q4_0:
+        pack_q4(rows, blocks, false, panel);
+        return true;
+    case TYPE_Q4_1:
+        pack_q4(rows, blocks, true, panel);
+        return true;
+    case TYPE_Q8_0:
+        pack_q8_0(rows, blocks, panel);
+        return true;
+    case TYPE_Q6_K:
+        pack_q6_k(rows, blocks, panel);
+        return true;
+    case TYPE_F32:
+        pack_float(rows, columns, 4, panel);
+        return true;
     case TYPE_F16:
-    case TYPE_BF16: pack_float(rows, columns, 2, panel); return true;
-    default: return false;
+    case TYPE_BF16:
+        pack_float(rows, columns, 2, panel);
+        return true;
+    default:
+        return false;
     }
 }

@@ -34,8 +34,8 @@ typedef struct ck_place {
 } ck_place;
 
 struct ck_pool {
-    ck_event region;   // raised when a region starts
-    ck_event barrier;  // raised when all have arrived
+    ck_event region;  // raised when a region starts
+    ck_event barrier; // raised when all have arrived
     _Alignas(64) atomic_uint arrived;
     _Alignas(64) atomic_size_t claims;
     _Alignas(64) void (*body)(void *, size_t);
@@ -43,7 +43,7 @@ struct ck_pool {
     atomic_bool stopping;
     size_t threads;
     pthread_t *handles;
-    ck_place *places;  // [threads]
+    ck_place *places; // [threads]
 };
 
 // Index in the pool this thread works for; callers of ck_pool_run are thread 0.
@@ -85,8 +85,8 @@ enum { SPIN_NANOSECONDS = 100000 };
 // Whether a thread that still works was last seen on this processor.
 static bool keeps_another_from_running(ck_pool *pool, int processor) {
     for (size_t i = 0; i < pool->threads; i++) {
-        if (i != thread_index && atomic_load_explicit(&pool->places[i].processor, memory_order_relaxed) == processor
-            && !atomic_load_explicit(&pool->places[i].waiting, memory_order_relaxed)) {
+        if (i != thread_index && atomic_load_explicit(&pool->places[i].processor, memory_order_relaxed) == processor &&
+            !atomic_load_explicit(&pool->places[i].waiting, memory_order_relaxed)) {
             return true;
         }
     }
@@ -133,9 +133,13 @@ void ck_pool_barrier(ck_pool *pool) {
     }
 }
 
-size_t ck_pool_claim(ck_pool *pool) { return atomic_fetch_add_explicit(&pool->claims, 1, memory_order_relaxed); }
+size_t ck_pool_claim(ck_pool *pool) {
+    return atomic_fetch_add_explicit(&pool->claims, 1, memory_order_relaxed);
+}
 
-size_t ck_pool_threads(const ck_pool *pool) { return pool->threads; }
+size_t ck_pool_threads(const ck_pool *pool) {
+    return pool->threads;
+}
 
 static void *worker_main(void *argument) {
     ck_worker worker = *(ck_worker *)argument;
@@ -153,7 +157,7 @@ static void *worker_main(void *argument) {
 }
 
 void ck_pool_run(ck_pool *pool, void (*body)(void *context, size_t thread), void *context) {
-    const size_t outer = thread_index;  // a worker of one pool may be the caller of another
+    const size_t outer = thread_index; // a worker of one pool may be the caller of another
     thread_index = 0;
     pool->body = body;
     pool->context = context;

@@ -9,8 +9,8 @@
 #pragma STDC FP_CONTRACT OFF
 
 enum {
-    CK_ROWS = 16,                     // rows of a panel
-    CK_BLOCK = 32,                    // columns of a record
+    CK_ROWS = 16,  // rows of a panel
+    CK_BLOCK = 32, // columns of a record
     CK_Q4_BYTES = CK_ROWS * CK_BLOCK / 2,
     CK_Q8_BYTES = CK_ROWS * CK_BLOCK,
 };
@@ -30,7 +30,7 @@ static inline uint32_t ck_float_to_bits(float value) {
 static inline float ck_half_to_float(uint16_t half) {
     const uint32_t sign = (uint32_t)(half & 0x8000) << 16;
     const uint32_t magnitude = (uint32_t)(half & 0x7fff) << 13;
-    if (magnitude >= 0x7c00u << 13) {  // infinity, NaN (made quiet as the hardware does)
+    if (magnitude >= 0x7c00u << 13) { // infinity, NaN (made quiet as the hardware does)
         const uint32_t quiet = (magnitude & 0x7fffff) ? 0x400000 : 0;
         return ck_bits_to_float(sign | magnitude | 0x7f800000 | quiet);
     }
@@ -44,7 +44,7 @@ static inline uint16_t ck_float_to_half(float value) {
     const uint16_t sign = (uint16_t)((bits >> 16) & 0x8000);
     const uint32_t magnitude = bits & 0x7fffffff;
     if (magnitude > 0x7f800000) return (uint16_t)(sign | 0x7e00 | ((magnitude >> 13) & 0x1ff));
-    if (magnitude >= 0x477ff000) return (uint16_t)(sign | 0x7c00);  // rounds to 65536 or is infinite
+    if (magnitude >= 0x477ff000) return (uint16_t)(sign | 0x7c00); // rounds to 65536 or is infinite
     if (magnitude < 0x38800000) {
         // Subnormal halves: adding 0.5 puts the rounding at bit 0 of the sum.
         const float sum = ck_bits_to_float(magnitude) + 0.5f;

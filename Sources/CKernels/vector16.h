@@ -25,16 +25,26 @@ typedef float v4 __attribute__((vector_size(16)));
 typedef int32_t v8i __attribute__((vector_size(32)));
 typedef int32_t v4i __attribute__((vector_size(16)));
 
-CK_INLINE v16 v16_load(const float *p) { return *(const v16_unaligned *)p; }
-CK_INLINE void v16_store(float *p, v16 x) { *(v16_unaligned *)p = x; }
-CK_INLINE v16 v16_splat(float x) { return (v16){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
-CK_INLINE v16 v16_fma(v16 a, v16 b, v16 c) { return __builtin_elementwise_fma(a, b, c); }
+CK_INLINE v16 v16_load(const float *p) {
+    return *(const v16_unaligned *)p;
+}
+CK_INLINE void v16_store(float *p, v16 x) {
+    *(v16_unaligned *)p = x;
+}
+CK_INLINE v16 v16_splat(float x) {
+    return (v16){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
+}
+CK_INLINE v16 v16_fma(v16 a, v16 b, v16 c) {
+    return __builtin_elementwise_fma(a, b, c);
+}
 
 /// mask lanes are all ones or all zeros.
 CK_INLINE v16 v16_select(v16i mask, v16 yes, v16 no) {
     return (v16)((mask & (v16i)yes) | (~mask & (v16i)no));
 }
-CK_INLINE v16 v16_max(v16 a, v16 b) { return v16_select(a > b, a, b); }
+CK_INLINE v16 v16_max(v16 a, v16 b) {
+    return v16_select(a > b, a, b);
+}
 
 /// First `n` (below 16) values, the rest `fill`.
 CK_INLINE v16 v16_load_part(const float *p, size_t n, float fill) {
@@ -50,8 +60,8 @@ CK_INLINE void v16_store_part(float *p, size_t n, v16 x) {
 
 /// The fixed tree: halves are added until one value is left.
 CK_INLINE float v16_sum(v16 x) {
-    const v8 a = __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7)
-        + __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15);
+    const v8 a = __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7) +
+                 __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15);
     const v4 b = __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
     const float c0 = b[0] + b[2], c1 = b[1] + b[3];
     return c0 + c1;
@@ -71,7 +81,7 @@ CK_INLINE float v16_max_lane(v16 x) {
 /// exp(x): 2^n * p(r) with r = x - n ln 2 and a polynomial of degree 7; relative error below 2e-7, exp(0) exactly 1,
 /// 0 below -87.33 and exp(88) above 88.
 CK_INLINE v16 v16_exp(v16 x) {
-    const v16 magic = v16_splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer, nearest even
+    const v16 magic = v16_splat(12582912.0f); // 1.5 * 2^23: adding it rounds to an integer, nearest even
     const v16i tiny = x < v16_splat(-87.33f);
     x = v16_select(x > v16_splat(88.0f), v16_splat(88.0f), x);
     const v16 shifted = v16_fma(x, v16_splat(1.44269504088896341f), magic);

@@ -26,8 +26,8 @@ package final class AlignedBuffer<Element: BitwiseCopyable>: @unchecked Sendable
     package var buffer: UnsafeMutableBufferPointer<Element> { UnsafeMutableBufferPointer(start: pointer, count: count) }
 }
 
-/// The inputs of a product, `[T, K]`: quantised to int8 per block of 32, kept as f32, or both, as the matrices that read
-/// them need (`PackedMatrix.needs`).
+/// The inputs of a product, `[T, K]`: quantised to int8 per block of 32, kept as f32, or both, as the matrices that
+/// read them need (`PackedMatrix.needs`).
 // @unchecked: threads store disjoint tokens, then read after a barrier.
 package final class ActivationBuffer: @unchecked Sendable {
     /// The forms of input a matrix reads.

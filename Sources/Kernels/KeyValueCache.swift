@@ -59,7 +59,8 @@ package final class KeyValueCache: @unchecked Sendable {
     /// Row `r` of `rows` is query token `r / group`, head `r % group` of the kv head's group; the result of a row does
     /// not depend on which rows are asked for together. Several rows per call reuse each converted block (about 8 pay).
     /// - Parameters:
-    ///   - query: `[tokens, queryStride]` f32, already rotated; query head `h` of kv head `j` is at `(j * group + h) * dh`.
+    ///   - query: `[tokens, queryStride]` f32, already rotated; query head `h` of kv head `j` is at
+    ///     `(j * group + h) * dh`.
     ///   - output: the same form, written.
     ///   - blockTable: the sequence's blocks in order, covering `firstPosition + tokens` positions.
     ///   - firstPosition: position of query token 0; token `i` sees positions `0...firstPosition + i`.

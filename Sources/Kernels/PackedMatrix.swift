@@ -70,7 +70,8 @@ package final class PackedMatrix: @unchecked Sendable {
     ///   - output: `[T, outputStride]` with `outputStride >= rows`; row 0 is token 0 whatever `tokens` is.
     ///   - accumulate: adds to what is there (a residual) instead of replacing it.
     package func multiply(
-        _ activations: ActivationBuffer, tokens: Range<Int>, panels: Range<Int>, into output: UnsafeMutablePointer<Float>,
+        _ activations: ActivationBuffer, tokens: Range<Int>, panels: Range<Int>,
+        into output: UnsafeMutablePointer<Float>,
         outputStride: Int, accumulate: Bool = false, kernels: KernelSet = .active
     ) {
         check(activations, tokens: tokens, panels: panels)
@@ -86,7 +87,8 @@ package final class PackedMatrix: @unchecked Sendable {
     }
 
     /// For a fused gate·up matrix: `output[t, f] = silu(gate[f] · x[t]) * (up[f] · x[t])` for panel pairs
-    /// `pairs` (`0..<panelCount / 2`), each giving 16 values of `output`, `[T, outputStride]`, `outputStride >= rows / 2`.
+    /// `pairs` (`0..<panelCount / 2`), each giving 16 values of `output`, `[T, outputStride]`,
+    /// `outputStride >= rows / 2`.
     package func multiplySiluMul(
         _ activations: ActivationBuffer, tokens: Range<Int>, pairs: Range<Int>,
         into output: UnsafeMutablePointer<Float>, outputStride: Int, kernels: KernelSet = .active

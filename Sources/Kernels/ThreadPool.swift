@@ -10,7 +10,8 @@ import CKernels
 ///         pool.barrier()   // everybody sees all chunks done; the claim counter is 0 again
 ///         ...
 ///     }
-// @unchecked: the pool is an opaque handle whose functions synchronise; `run` has one caller at a time (the step thread).
+// @unchecked: the pool is an opaque handle whose functions synchronise; `run` has one caller at a time (the step
+// thread).
 package final class ThreadPool: @unchecked Sendable {
     private let pool: OpaquePointer
     /// Threads, the caller included; at least 1.
@@ -46,15 +47,16 @@ package final class ThreadPool: @unchecked Sendable {
         }
     }
 
-    /// Inside a region: waits until every thread has arrived, and sets the claim counter to 0. All threads of the region
-    /// must call it the same number of times.
+    /// Inside a region: waits until every thread has arrived, and sets the claim counter to 0. All threads of the
+    /// region must call it the same number of times.
     package func barrier() { ck_pool_barrier(pool) }
 
     /// Inside a region: 0, 1, 2, … each given to one thread; starts at 0 in every region and after every barrier.
     /// Threads that lose their core simply claim less. Results must not depend on who got what.
     package func claim() -> Int { ck_pool_claim(pool) }
 
-    /// Inside a region: claims chunks of `0..<count`, at most `chunk` long, until none are left. Does not wait for others.
+    /// Inside a region: claims chunks of `0..<count`, at most `chunk` long, until none are left. Does not wait for
+    /// others.
     package func forEachChunk(of count: Int, chunk: Int, _ body: (Range<Int>) -> Void) {
         precondition(chunk > 0)
         while true {

@@ -15,7 +15,8 @@ func selectTopK(_ x: UnsafePointer<Float>, count: Int, k: Int) -> [(index: Int, 
         var parent = start
         while true {
             var worst = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && isWorse(heap[child], heap[worst]) {
+            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count && isWorse(heap[child], heap[worst])
+            {
                 worst = child
             }
             if worst == parent { return }

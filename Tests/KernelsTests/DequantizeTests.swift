@@ -55,7 +55,9 @@ private struct Fixture: Decodable {
     @Test("shapes, block sizes and byte counts must agree")
     func refusesContradictions() throws {
         #expect(throws: TensorError.self) { try makeView([0, 0, 0], .f32, rows: 1, columns: 1) }
-        #expect(throws: TensorError.self) { try makeView([UInt8](repeating: 0, count: 18), .q4_0, rows: 2, columns: 16) }
+        #expect(throws: TensorError.self) {
+            try makeView([UInt8](repeating: 0, count: 18), .q4_0, rows: 2, columns: 16)
+        }
         #expect(throws: TensorError.self) { try makeView([], .f32, rows: -1, columns: 0) }
         #expect(throws: TensorError.self) { try makeView([], .f32, rows: Int.max, columns: 2) }
         #expect(ElementType.q4_1.byteCount(elements: 64) == 40)

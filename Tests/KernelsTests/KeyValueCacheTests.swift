@@ -60,7 +60,8 @@ private struct Problem {
         for head in 0..<kvHeads {
             for first in Swift.stride(from: 0, to: queries * group, by: chunk) {
                 cache.attend(
-                    layer: 1, kvHead: head, group: group, rows: first..<min(first + chunk, queries * group), query: query,
+                    layer: 1, kvHead: head, group: group, rows: first..<min(first + chunk, queries * group),
+                    query: query,
                     queryStride: stride, output: &output, outputStride: stride, blockTable: blockTable,
                     blockTableCount: blockTable.count, firstPosition: positions - queries, scale: scale)
             }
@@ -145,7 +146,11 @@ private struct Problem {
     @Test("impossible caches are refused")
     func refusals() {
         #expect(throws: KernelError.self) { try KeyValueCache(layerCount: 1, blockCount: 1, kvHeads: 1, headWidth: 20) }
-        #expect(throws: KernelError.self) { try KeyValueCache(layerCount: 1, blockCount: 1, kvHeads: 1, headWidth: 272) }
-        #expect(throws: KernelError.self) { try KeyValueCache(layerCount: 1, blockCount: -1, kvHeads: 1, headWidth: 16) }
+        #expect(throws: KernelError.self) {
+            try KeyValueCache(layerCount: 1, blockCount: 1, kvHeads: 1, headWidth: 272)
+        }
+        #expect(throws: KernelError.self) {
+            try KeyValueCache(layerCount: 1, blockCount: -1, kvHeads: 1, headWidth: 16)
+        }
     }
 }

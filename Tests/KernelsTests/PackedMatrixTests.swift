@@ -66,7 +66,8 @@ private let floatTypes: [ElementType] = [.f32, .f16, .bf16]
         }
     }
 
-    @Test("a token's result is the same bits in every batch and panel split", arguments: [ElementType.q4_1, .q8_0, .f16])
+    @Test(
+        "a token's result is the same bits in every batch and panel split", arguments: [ElementType.q4_1, .q8_0, .f16])
     func batchInvariance(type: ElementType) throws {
         var generator = SeededGenerator(seed: 2)
         let view = try randomWeights(type, rows: 70, columns: 96, using: &generator)

@@ -43,9 +43,9 @@ size_t ck_record_bytes(ck_weight_kind kind);
 
 /// A packed matrix [N, K]; the panels are owned by the caller.
 typedef struct ck_matrix {
-    const uint8_t *panels;  ///< [P, B] records, 64-byte aligned
-    size_t rows;            ///< N
-    size_t blocks;          ///< B
+    const uint8_t *panels; ///< [P, B] records, 64-byte aligned
+    size_t rows;           ///< N
+    size_t blocks;         ///< B
     ck_weight_kind kind;
 } ck_matrix;
 
@@ -62,12 +62,12 @@ int ck_kind_of_type(uint32_t ggml_type);
 
 /// One block of 32 quantised activations: x[i] ~ scale * q[i], one cache line.
 typedef struct ck_act_block {
-    float scale;             ///< amax / 127, 0 for a block of zeros
-    float scaled_sum;        ///< scale * sum(q)
-    int32_t neg8_sum;        ///< -8 * sum(q)
-    int32_t neg128_sum;      ///< -128 * sum(q)
-    int32_t neg128_low;      ///< -128 * sum(q[0..<16])
-    int32_t neg128_high;     ///< -128 * sum(q[16..<32])
+    float scale;         ///< amax / 127, 0 for a block of zeros
+    float scaled_sum;    ///< scale * sum(q)
+    int32_t neg8_sum;    ///< -8 * sum(q)
+    int32_t neg128_sum;  ///< -128 * sum(q)
+    int32_t neg128_low;  ///< -128 * sum(q[0..<16])
+    int32_t neg128_high; ///< -128 * sum(q[16..<32])
     int32_t unused[2];
     int8_t q[32];
 } ck_act_block;
@@ -82,17 +82,17 @@ enum { CK_KV_BLOCK = 16 };
 
 /// One (sequence, kv head) attention problem. Flattened row r is query r / G, head r % G of the kv head's group.
 typedef struct ck_attention {
-    const float *query;        ///< query token i's G heads [G, dh] of this kv head start at query + i * query_stride
-    float *output;             ///< the same form
+    const float *query; ///< query token i's G heads [G, dh] of this kv head start at query + i * query_stride
+    float *output;      ///< the same form
     size_t query_stride, output_stride;
-    const uint16_t *keys;      ///< f16 [blocks, KVH, dh, 16], already offset to this kv head
-    const uint16_t *values;    ///< f16 [blocks, KVH, 16, dh], already offset to this kv head
-    size_t block_stride;       ///< elements from one block to the next: KVH * dh * 16
-    const int32_t *block_table;///< block ids of the sequence, in order
-    size_t first_position;     ///< query token i sees positions 0...first_position + i
-    size_t group;              ///< G
-    size_t head_width;         ///< dh, a multiple of 16, at most 256
-    float scale;               ///< multiplies q.k
+    const uint16_t *keys;       ///< f16 [blocks, KVH, dh, 16], already offset to this kv head
+    const uint16_t *values;     ///< f16 [blocks, KVH, 16, dh], already offset to this kv head
+    size_t block_stride;        ///< elements from one block to the next: KVH * dh * 16
+    const int32_t *block_table; ///< block ids of the sequence, in order
+    size_t first_position;      ///< query token i sees positions 0...first_position + i
+    size_t group;               ///< G
+    size_t head_width;          ///< dh, a multiple of 16, at most 256
+    float scale;                ///< multiplies q.k
 } ck_attention;
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -124,10 +124,10 @@ typedef struct ck_kernels {
     /// The same for pairs (i, i + rotary / 2).
     void (*rope_halves)(float *x, size_t heads, size_t head_width, size_t rotary, const float *cosine,
                         const float *sine);
-    void (*f32_to_f16)(const float *x, size_t n, uint16_t *out);   ///< nearest even
+    void (*f32_to_f16)(const float *x, size_t n, uint16_t *out); ///< nearest even
     void (*f16_to_f32)(const uint16_t *x, size_t n, float *out);
     void (*bf16_to_f32)(const uint16_t *x, size_t n, float *out);
-    void (*dequantize_q8_0)(const uint8_t *blocks, size_t n, float *out);  ///< n a multiple of 32
+    void (*dequantize_q8_0)(const uint8_t *blocks, size_t n, float *out); ///< n a multiple of 32
     /// Writes one token's key and value rows of one kv head into slot `offset` of its block (keys [dh, 16], values
     /// [16, dh]). Values are clamped to finite f16 so that a reused block can never poison its next owner.
     void (*kv_write)(const float *key, const float *value, size_t head_width, size_t offset, uint16_t *key_block,
@@ -155,8 +155,8 @@ const ck_kernels *ck_kernels_active(void);
 void *ck_allocate(size_t bytes);
 void ck_release(void *memory, size_t bytes);
 
-/// A pool of persistent threads; thread 0 is whoever calls ck_pool_run. Waiting spins briefly, then parks on a futex, so
-/// that throughput falls in proportion when other processes take cores.
+/// A pool of persistent threads; thread 0 is whoever calls ck_pool_run. Waiting spins briefly, then parks on a futex,
+/// so that throughput falls in proportion when other processes take cores.
 typedef struct ck_pool ck_pool;
 
 /// NULL when threads cannot be made. threads: 1...256.
