@@ -47,7 +47,6 @@ package struct Metadata: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     ///
     /// - Returns: nil when the metadata may be sent, otherwise what is wrong with it. Values are not quoted.
     package func problem() -> String? {
-        var size = 0
         for entry in entries {
             guard Self.isValidKey(entry.key) else {
                 return "metadata key must be 1...128 characters of a-z 0-9 _ - ., got \(entry.key.utf8.count) bytes"
@@ -55,12 +54,17 @@ package struct Metadata: Sendable, Equatable, ExpressibleByDictionaryLiteral {
             guard entry.value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
                 return "metadata value of \(entry.key) holds a control character"
             }
-            size += entry.key.utf8.count + entry.value.utf8.count + Self.entryOverhead
         }
+        let size = size
         guard size <= Self.maximumSize else {
             return "metadata of \(size) bytes is larger than the limit of \(Self.maximumSize)"
         }
         return nil
+    }
+
+    /// What counts against ``maximumSize``.
+    var size: Int {
+        entries.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count + Self.entryOverhead }
     }
 
     private static func isValidKey(_ key: String) -> Bool {

@@ -239,7 +239,9 @@ final class ConnectionHandler: ChannelInboundHandler {
             open.timeoutMicroseconds = max(1, UInt64(left / .microseconds(1)))
         }
         do throws(RPCError) {
-            if let first, !stream.spend(first) { throw RPCError(.cancelled, "the stream has ended") }
+            if let first, !(try stream.spend(first, extra: open.sizeBound)) {
+                throw RPCError(.cancelled, "the stream has ended")
+            }
             stream.id = try machine.open(stream, requestsEnded: endStream)
         } catch {
             stream.ended(error)

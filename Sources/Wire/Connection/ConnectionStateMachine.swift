@@ -136,10 +136,10 @@ struct ConnectionStateMachine<Stream> {
                 throw ConnectionFault(
                     .unsupportedVersion, "version \(hello.version), expected \(Frame.Hello.currentVersion)")
             }
-            guard (1...1 << 30).contains(hello.initialCredits), hello.maxFrameBytes >= 1 << 10, hello.maxStreams >= 1
+            guard (1...1 << 30).contains(hello.initialCredits), hello.maxFrameBytes >= UInt32(WireLimits.leastFrameBytes), hello.maxStreams >= 1
             else {
                 throw ConnectionFault(
-                    .protocolError, "HELLO needs initial_credits in 1...2^30, max_frame_bytes >= 1024, max_streams >= 1")
+                    .protocolError, "HELLO needs initial_credits in 1...2^30, max_frame_bytes >= 32768, max_streams >= 1")
             }
             peerHello = hello
             phase = .running

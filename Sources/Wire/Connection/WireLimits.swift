@@ -19,12 +19,15 @@ package struct WireLimits: Sendable {
     /// Silence after which the connection is dead. At least twice `pingInterval`.
     package var deadAfter: Duration
 
+    /// Every side accepts frames up to this, so that OPEN and STATUS always fit with full metadata.
+    static let leastFrameBytes = 32 << 10
+
     package init(
         maxFrameBytes: Int = 16 << 20, maxStreams: Int = 1024, initialCredits: Int = 1 << 20,
         maxUnreadBytes: Int = 256 << 20, maxUnsentBytes: Int = 64 << 20, handshakeTimeout: Duration = .seconds(10),
         pingInterval: Duration = .seconds(5), deadAfter: Duration = .seconds(15)
     ) {
-        precondition((1 << 10...1 << 30).contains(maxFrameBytes), "maxFrameBytes must be 1 KiB...1 GiB")
+        precondition((Self.leastFrameBytes...1 << 30).contains(maxFrameBytes), "maxFrameBytes must be 32 KiB...1 GiB")
         precondition((1...1 << 20).contains(maxStreams), "maxStreams must be 1...2^20")
         precondition((1...1 << 30).contains(initialCredits), "initialCredits must be 1...2^30")
         precondition(deadAfter > pingInterval, "deadAfter must be longer than pingInterval")

@@ -92,19 +92,15 @@ final class WireStream: Sendable {
         hand(.payload(payload, endStream: endStream))
     }
 
-    /// Takes credits for `payload` without waiting.
+    /// Takes credits without waiting, for a payload that rides on OPEN or STATUS with `extra` other bytes.
     ///
-    /// - Returns: false when they are used up, others wait for them, or the stream is over.
-    func spend(_ payload: Frame.Payload) -> Bool {
-        state.withLock { !$0.isEnded && $0.waiters.isEmpty && $0.queue.isEmpty && $0.window.spend(payload.cost) }
-    }
-
-    /// As ``spend(_:)``, for an answer that rides on STATUS.
-    ///
+    /// - Returns: false when credits are used up, others wait for them, or the stream is over.
     /// - Throws: RESOURCE_EXHAUSTED when the peer takes no frame that large.
-    func spendForStatus(_ payload: Frame.Payload) throws(RPCError) -> Bool {
-        try checkSize(payload)
-        return spend(payload)
+    func spend(_ payload: Frame.Payload, extra: Int = 0) throws(RPCError) -> Bool {
+        try checkSize(payload, extra: extra)
+        return state.withLock {
+            !$0.isEnded && $0.waiters.isEmpty && $0.queue.isEmpty && $0.window.spend(payload.cost)
+        }
     }
 
     private func waitForCredits(_ cost: Int) async throws {
@@ -286,10 +282,11 @@ final class WireStream: Sendable {
         }
     }
 
-    private func checkSize(_ payload: Frame.Payload) throws(RPCError) {
-        guard payload.cost <= maxPayloadBytes else {
+    private func checkSize(_ payload: Frame.Payload, extra: Int = 0) throws(RPCError) {
+        let size = payload.cost + extra
+        guard size <= maxPayloadBytes else {
             throw RPCError(
-                .resourceExhausted, "a message of \(payload.cost) bytes exceeds the peer's limit of \(maxPayloadBytes)")
+                .resourceExhausted, "a message of \(size) bytes exceeds the peer's limit of \(maxPayloadBytes)")
         }
     }
 

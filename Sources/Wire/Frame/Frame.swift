@@ -72,6 +72,9 @@ package enum Frame: Sendable, Equatable {
             self.metadata = metadata
             self.timeoutMicroseconds = timeoutMicroseconds
         }
+
+        /// Not less than the bytes this takes in a frame.
+        var sizeBound: Int { method.utf8.count + metadata.size + 32 }
     }
 
     /// The end of a stream.

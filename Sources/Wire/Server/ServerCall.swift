@@ -39,7 +39,7 @@ struct ServerCall: Sendable {
         guard let payload else { return call.stream.finish(ok) }
         do {
             // Fits in one frame with STATUS unless the client left earlier messages unread.
-            if try call.stream.spendForStatus(payload) {
+            if try call.stream.spend(payload) {
                 call.stream.finish(ok, lastMessage: payload)
             } else {
                 try await call.stream.write(payload)
