@@ -17,6 +17,12 @@ package final class DocumentStore: Sendable {
         package var chunks = 0
         /// Attachments waiting for indexing or being indexed.
         package var pending = 0
+
+        package init(files: Int = 0, chunks: Int = 0, pending: Int = 0) {
+            self.files = files
+            self.chunks = chunks
+            self.pending = pending
+        }
     }
 
     private struct State {
@@ -93,6 +99,7 @@ package final class DocumentStore: Sendable {
             defer { state.tenants = [:] }
             return Array(state.tenants.values)
         }
+        defer { lock.release() }
         for tenant in tenants { try tenant.close() }
     }
 

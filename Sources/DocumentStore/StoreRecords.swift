@@ -23,6 +23,13 @@ package struct VectorStoreRecord: Sendable, Equatable {
         package var failed = 0
         package var cancelled = 0
 
+        package init(inProgress: Int = 0, completed: Int = 0, failed: Int = 0, cancelled: Int = 0) {
+            self.inProgress = inProgress
+            self.completed = completed
+            self.failed = failed
+            self.cancelled = cancelled
+        }
+
         package var total: Int { inProgress + completed + failed + cancelled }
     }
 
