@@ -3,6 +3,8 @@ import HummingbirdCore
 import Logging
 import NIOCore
 import ServiceLifecycle
+import ServiceSupport
+import Synchronization
 
 /// The HTTP server of the page, bound to its own port.
 final class MonitorHTTPServer: Service {
@@ -14,6 +16,7 @@ final class MonitorHTTPServer: Service {
     private let logger: Logger
     private let ports: AsyncStream<Int>
     private let portsContinuation: AsyncStream<Int>.Continuation
+    private let isListening = Mutex(false)
 
     init(_ configuration: MonitorConfiguration, routes: MonitorRoutes, logger: Logger) {
         self.configuration = configuration
@@ -37,10 +40,17 @@ final class MonitorHTTPServer: Service {
             configuration: .init(
                 address: .hostname(configuration.httpHost, port: configuration.httpPort), serverName: "fathom-monitor",
                 availableConnectionsDelegate: MaximumAvailableConnections(Self.maxConnections, logger: logger)),
-            onServerRunning: { [portsContinuation] channel in
+            onServerRunning: { [portsContinuation, isListening] channel in
+                isListening.withLock { $0 = true }
                 portsContinuation.yield(channel.localAddress?.port ?? 0)
             },
             logger: logger)
-        try await application.run()
+        do {
+            try await application.run()
+        } catch where !isListening.withLock({ $0 }) {
+            let address = "\(configuration.httpHost):\(configuration.httpPort)"
+            throw ConfigurationError(
+                .invalidValue, "--http-port: \(address) cannot be bound: \(error)", cause: error)
+        }
     }
 }
