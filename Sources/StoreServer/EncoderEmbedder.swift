@@ -1,0 +1,20 @@
+import DocumentStore
+import Encoder
+import ServiceSupport
+
+/// The sentence encoder as the document store sees it.
+struct EncoderEmbedder: TextEmbedder {
+    let encoder: SentenceEncoder
+    let modelName: String
+    let embeddedTokens: Counter
+
+    var dimension: Int { encoder.dimension }
+
+    func tokenCount(_ text: String) -> Int { encoder.tokenCount(text) }
+
+    func embed(_ texts: [String], isBackground: Bool) async throws -> [[Float]] {
+        let (vectors, counts) = try await encoder.embed(texts, priority: isBackground ? .background : .interactive)
+        embeddedTokens.increment(by: counts.reduce(0, +))
+        return vectors
+    }
+}
