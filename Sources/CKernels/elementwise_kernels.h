@@ -32,18 +32,50 @@ CK_INLINE void CK_NAME(quantize_block)(v16 a, v16 b, ck_act_block *block) {
     block->neg128_sum = -128 * (sum0 + sum1);
     block->neg128_low = -128 * sum0;
     block->neg128_high = -128 * sum1;
-    block->unused[0] = block->unused[1] = 0;
+    block->refined = block->unused = 0;
+}
+
+/// The 32 values from `start` on, zeros past the end.
+CK_INLINE void CK_NAME(load_block)(const float *x, size_t start, size_t columns, v16 *low, v16 *high) {
+    if (start + CK_BLOCK <= columns) {
+        *low = v16_load(x + start);
+        *high = v16_load(x + start + 16);
+        return;
+    }
+    float rest[CK_BLOCK] = {0};
+    memcpy(rest, x + start, (columns - start) * sizeof(float));
+    *low = v16_load(rest);
+    *high = v16_load(rest + 16);
+}
+
+/// The values of q as floats, times -scale, added to x: what a block leaves of it.
+CK_INLINE v16 CK_NAME(residual)(v16 x, const int8_t *q, float scale) {
+    typedef int8_t i8x16 __attribute__((vector_size(16), aligned(1)));
+    return v16_fma(__builtin_convertvector(*(const i8x16 *)q, v16), v16_splat(-scale), x);
 }
 
 static void CK_NAME(ck_quantize_row)(const float *x, size_t columns, ck_act_block *blocks) {
-    size_t start = 0;
-    for (; start + CK_BLOCK <= columns; start += CK_BLOCK, blocks++) {
-        CK_NAME(quantize_block)(v16_load(x + start), v16_load(x + start + 16), blocks);
+    const size_t count = (columns + CK_BLOCK - 1) / CK_BLOCK;
+    float squares = 0;
+    v16 low, high;
+    for (size_t b = 0; b < count; b++) {
+        CK_NAME(load_block)(x, b * CK_BLOCK, columns, &low, &high);
+        CK_NAME(quantize_block)(low, high, blocks + b);
+        squares += blocks[b].scale * blocks[b].scale;
     }
-    if (start < columns) {
-        float rest[CK_BLOCK] = {0};
-        memcpy(rest, x + start, (columns - start) * sizeof(float));
-        CK_NAME(quantize_block)(v16_load(rest), v16_load(rest + 16), blocks);
+    // A block's rounding error grows with the square of its scale. Rows of a transformer have a few outlying values, and
+    // the blocks that hold them carry most of the row's error: those are quantised twice.
+    const float limit = CK_REFINE_RATIO * squares / (float)count;
+    for (size_t b = 0; b < count; b++) {
+        ck_act_block *block = blocks + b, *refinement = blocks + count + b;
+        if (!(block->scale * block->scale > limit)) {
+            *refinement = (ck_act_block){0};
+            continue;
+        }
+        CK_NAME(load_block)(x, b * CK_BLOCK, columns, &low, &high);
+        CK_NAME(quantize_block)(CK_NAME(residual)(low, block->q, block->scale),
+                                CK_NAME(residual)(high, block->q + 16, block->scale), refinement);
+        block->refined = 1;
     }
 }
 

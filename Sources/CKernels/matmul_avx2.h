@@ -19,13 +19,19 @@ CK_INLINE __m256 CK_NAME(halves)(const uint8_t *p) {
 
 /// Rows 8 * half..<8 * half + 8 of one panel for `tokens` tokens (constants after inlining).
 CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, size_t blocks, size_t half,
-                             const ck_act_block *a, const size_t tokens, size_t valid, float *out, size_t out_stride,
+                             const ck_act_block *first, const size_t tokens, size_t valid, float *out, size_t out_stride,
                              ck_store store) {
     const size_t record_bytes = kind == CK_Q4_MIN ? 320 : kind == CK_Q4_ZERO ? 288 : kind == CK_Q8_ZERO ? 544 : 640;
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1), offset = _mm256_set1_epi8(-128);
     __m256 sum[CK_TILE];
     CK_UNROLL for (size_t t = 0; t < tokens; t++) sum[t] = _mm256_setzero_ps();
-    for (size_t b = 0; b < blocks; b++, record += record_bytes, a++) {
+    const size_t stride = 2 * blocks;
+    for (size_t b = 0; b < blocks; b++, record += record_bytes, first++) {
+        // As in the AVX-512 twin: one more round when any token of the tile has a refinement.
+        int32_t refined = 0;
+        CK_UNROLL for (size_t t = 0; t < tokens; t++) refined |= first[t * stride].refined;
+        const ck_act_block *a = first;
+    block:;
         __m256i dot[CK_TILE];
         const uint8_t *w = record + half * 32;
         if (kind == CK_Q4_MIN || kind == CK_Q4_ZERO) {
@@ -35,14 +41,14 @@ CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, s
                 const __m256i w0 = _mm256_and_si256(pair, low);
                 const __m256i w1 = _mm256_and_si256(_mm256_srli_epi16(pair, 4), low);
                 CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                    const ck_act_block *x = a + t * blocks;
+                    const ck_act_block *x = a + t * stride;
                     dot[t] = _mm256_add_epi16(dot[t], _mm256_maddubs_epi16(w0, CK_NAME(four)(x, g)));
                     dot[t] = _mm256_add_epi16(dot[t], _mm256_maddubs_epi16(w1, CK_NAME(four)(x, g + 4)));
                 }
             }
             const __m256 d = CK_NAME(halves)(record + CK_Q4_BYTES + half * 16);
             CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                const ck_act_block *x = a + t * blocks;
+                const ck_act_block *x = a + t * stride;
                 __m256i exact = _mm256_madd_epi16(dot[t], ones);
                 if (kind == CK_Q4_ZERO) exact = _mm256_add_epi32(exact, _mm256_set1_epi32(x->neg8_sum));
                 const __m256 ds = _mm256_mul_ps(d, _mm256_set1_ps(x->scale));
@@ -51,7 +57,7 @@ CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, s
             if (kind == CK_Q4_MIN) {
                 const __m256 m = CK_NAME(halves)(record + CK_Q4_BYTES + 32 + half * 16);
                 CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                    sum[t] = _mm256_fmadd_ps(m, _mm256_set1_ps(a[t * blocks].scaled_sum), sum[t]);
+                    sum[t] = _mm256_fmadd_ps(m, _mm256_set1_ps(a[t * stride].scaled_sum), sum[t]);
                 }
             }
         } else {
@@ -63,7 +69,7 @@ CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, s
                     const __m256i value = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(w + g * 64)), offset);
                     const __m256i magnitude = _mm256_abs_epi8(value);
                     CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                        const __m256i x = _mm256_sign_epi8(CK_NAME(four)(a + t * blocks, g), value);
+                        const __m256i x = _mm256_sign_epi8(CK_NAME(four)(a + t * stride, g), value);
                         dot[t] = _mm256_add_epi32(dot[t], _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, x), ones));
                     }
                 }
@@ -73,11 +79,16 @@ CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, s
                             ? _mm256_loadu_ps((const float *)(record + CK_Q8_BYTES + part * 64 + half * 32))
                             : CK_NAME(halves)(record + CK_Q8_BYTES + half * 16);
                     CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                        const __m256 ds = _mm256_mul_ps(d, _mm256_set1_ps(a[t * blocks].scale));
+                        const __m256 ds = _mm256_mul_ps(d, _mm256_set1_ps(a[t * stride].scale));
                         sum[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[t]), ds, sum[t]);
                     }
                 }
             }
+        }
+        if (refined) {
+            refined = 0;
+            a = first + blocks;
+            goto block;
         }
     }
     CK_UNROLL for (size_t t = 0; t < tokens; t++) {
@@ -129,7 +140,7 @@ static void CK_NAME(ck_matmul_q)(const ck_matrix *w, size_t panel_begin, size_t 
                 const size_t tiles = (tokens - t + CK_TILE - 1) / CK_TILE;
                 const size_t count = (tokens - t + tiles - 1) / tiles;
                 CK_NAME(tiles)
-                [w->kind][count - 1](w->panels + p * panel_bytes, w->blocks, half, activations + t * w->blocks, valid,
+                [w->kind][count - 1](w->panels + p * panel_bytes, w->blocks, half, activations + t * 2 * w->blocks, valid,
                                      out + t * out_stride + row, out_stride, store);
                 t += count;
             }

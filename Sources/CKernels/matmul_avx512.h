@@ -22,14 +22,20 @@ CK_INLINE __m512i CK_NAME(four)(const ck_act_block *a, size_t group) {
     return _mm512_set1_epi32(q);
 }
 
-CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, size_t blocks, const ck_act_block *a,
-                             const size_t tokens, __mmask16 valid, float *out, size_t out_stride, ck_store store) {
-    const size_t stride = blocks;
+CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, size_t blocks,
+                             const ck_act_block *first, const size_t tokens, __mmask16 valid, float *out, size_t out_stride, ck_store store) {
+    const size_t stride = 2 * blocks;
     const __m512i low = _mm512_set1_epi8(15);
     const size_t record_bytes = kind == CK_Q4_MIN ? 320 : kind == CK_Q4_ZERO ? 288 : kind == CK_Q8_ZERO ? 544 : 640;
     __m512 sum[CK_TILE];
     CK_UNROLL for (size_t t = 0; t < tokens; t++) sum[t] = _mm512_setzero_ps();
-    for (size_t b = 0; b < blocks; b++, record += record_bytes, a++) {
+    for (size_t b = 0; b < blocks; b++, record += record_bytes, first++) {
+        // The refinement of a block is one more round with the same weights, taken when any token of the tile has one;
+        // the others add exact zeros, so that a token's result does not depend on its company.
+        int32_t refined = 0;
+        CK_UNROLL for (size_t t = 0; t < tokens; t++) refined |= first[t * stride].refined;
+        const ck_act_block *a = first;
+    block:;
         __m512i dot[CK_TILE];
         CK_PREFETCH(record + record_bytes - 32);
         if (kind == CK_Q4_MIN || kind == CK_Q4_ZERO) {
@@ -91,6 +97,11 @@ CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, s
                 }
             }
         }
+        if (refined) {
+            refined = 0;
+            a = first + blocks;
+            goto block;
+        }
     }
     CK_UNROLL for (size_t t = 0; t < tokens; t++) {
         float *target = out + t * out_stride;
@@ -142,7 +153,7 @@ static void CK_NAME(ck_matmul_q)(const ck_matrix *w, size_t panel_begin, size_t 
             for (size_t p = first; p < end; p++) {
                 const size_t left = w->rows - p * CK_ROWS;
                 const __mmask16 valid = left >= CK_ROWS ? 0xffff : (__mmask16)((1u << left) - 1);
-                tile(w->panels + p * panel_bytes, w->blocks, activations + t * w->blocks, valid,
+                tile(w->panels + p * panel_bytes, w->blocks, activations + t * 2 * w->blocks, valid,
                      out + t * out_stride + p * CK_ROWS, out_stride, store);
             }
             t += count;

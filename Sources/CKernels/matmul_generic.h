@@ -1,7 +1,8 @@
 // The quantised product in plain C: the definition the SIMD twins are held to, bit by bit.
 //
 // Per row and block: an exact int32 dot product, then sum = fma((float)dot, d * scale, sum); Q4_MIN adds
-// sum = fma(m, scaled_sum, sum). The zero-point kinds start the dot product at -zero * sum(q).
+// sum = fma(m, scaled_sum, sum). The zero-point kinds start the dot product at -zero * sum(q). A refined block adds its
+// refinement the same way, right after itself.
 
 static int32_t CK_NAME(dot)(const uint8_t *weights, const int8_t *q, size_t row, size_t first_group, size_t end_group) {
     int32_t sum = 0;
@@ -61,9 +62,11 @@ static void CK_NAME(ck_matmul_q)(const ck_matrix *w, size_t panel_begin, size_t 
         for (size_t t = 0; t < tokens; t++) {
             for (size_t r = 0; r < CK_ROWS && p * CK_ROWS + r < w->rows; r++) {
                 float sum = 0;
+                const ck_act_block *a = activations + t * 2 * w->blocks;
                 for (size_t b = 0; b < w->blocks; b++) {
-                    sum =
-                        CK_NAME(add_block)(w->kind, panel + b * record_bytes, activations + t * w->blocks + b, r, sum);
+                    const uint8_t *record = panel + b * record_bytes;
+                    sum = CK_NAME(add_block)(w->kind, record, a + b, r, sum);
+                    if (a[b].refined) sum = CK_NAME(add_block)(w->kind, record, a + w->blocks + b, r, sum);
                 }
                 float *target = out + t * out_stride + p * CK_ROWS + r;
                 *target = store == CK_ACCUMULATE ? *target + sum : sum;

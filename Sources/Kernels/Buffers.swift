@@ -56,7 +56,7 @@ package final class ActivationBuffer: @unchecked Sendable {
         self.forms = forms
         self.kernels = kernels
         blocksPerRow = (columns + 31) / 32
-        quantized = forms.contains(.quantized) ? try AlignedBuffer(count: capacity * blocksPerRow) : nil
+        quantized = forms.contains(.quantized) ? try AlignedBuffer(count: capacity * 2 * blocksPerRow) : nil
         float = forms.contains(.float) ? try AlignedBuffer(count: capacity * blocksPerRow * 32) : nil
     }
 
@@ -64,7 +64,7 @@ package final class ActivationBuffer: @unchecked Sendable {
     package func store(_ x: UnsafePointer<Float>, token: Int) {
         precondition(token >= 0 && token < capacity)
         if let quantized {
-            kernels.table.pointee.quantize_row(x, columns, quantized.pointer + token * blocksPerRow)
+            kernels.table.pointee.quantize_row(x, columns, quantized.pointer + token * 2 * blocksPerRow)
         }
         if let float {
             (float.pointer + token * blocksPerRow * 32).update(from: x, count: columns)

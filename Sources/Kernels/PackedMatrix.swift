@@ -125,7 +125,7 @@ package final class PackedMatrix: @unchecked Sendable {
             let upper = panels.upperBound - part.panels.lowerBound
             if let quantized = activations.quantized, !part.isFloat {
                 kernels.table.pointee.matmul_q(
-                    matrix, lower, upper, quantized.pointer + tokens.lowerBound * activations.blocksPerRow,
+                    matrix, lower, upper, quantized.pointer + tokens.lowerBound * 2 * activations.blocksPerRow,
                     tokens.count, output, outputStride, store)
             } else if let float = activations.float, part.isFloat {
                 kernels.table.pointee.matmul_f(
