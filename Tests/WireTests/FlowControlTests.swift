@@ -10,13 +10,13 @@ struct FlowControlTests {
 
     @Test("a slow reader stops a fast writer after one window")
     func slowReader() async throws {
-        let written = Atomic<Int>(0)
+        let written = Counter()
         let chunk = ByteBuffer(repeating: 1, count: 4 << 10)
         var router = RPCRouter()
         router.serverStreaming(TestService.count) { request, writer, _ in
             for index in 0..<Int(request.value) {
                 try await writer.write(number(index), attachment: chunk)
-                written.add(1, ordering: .relaxed)
+                written.increment()
             }
         }
         router.unary(TestService.echo) { request, _ in request }
@@ -30,7 +30,7 @@ struct FlowControlTests {
             // Other calls go on while this one is stuck, and each gives the writer time to run ahead.
             for _ in 0..<200 { _ = try await client.unary(TestService.echo, text("x")) }
             // Window 32 KiB, one refill of half a window for what was read, and the frame that overdraws it.
-            #expect(written.load(ordering: .relaxed) <= 16)
+            #expect(written.value <= 16)
             var received = 1
             while try await iterator.next() != nil { received += 1 }
             #expect(received == count)
@@ -50,18 +50,18 @@ struct FlowControlTests {
         try await withClient(
             router, server: WireServerConfiguration(limits: Self.small)
         ) { client in
-            let sent = Atomic<Int>(0)
+            let sent = Counter()
             let total = try await client.bidirectional(TestService.chat) { writer, responses in
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     let chunk = ByteBuffer(repeating: 1, count: 10_000)
                     group.addTask {
                         for _ in 0..<100 {
                             try await writer.write(text(""), attachment: chunk)
-                            sent.add(1, ordering: .relaxed)
+                            sent.increment()
                         }
                         writer.finish()
                     }
-                    await eventually("the window fills") { sent.load(ordering: .relaxed) == 4 }
+                    await eventually("the window fills") { sent.value == 4 }
                     // A second writer queues behind and can be cancelled while it waits.
                     let cancelled = Task { try await writer.write(text(""), attachment: chunk) }
                     cancelled.cancel()

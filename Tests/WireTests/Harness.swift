@@ -109,6 +109,17 @@ final class Signal<Value: Sendable>: Sendable {
     }
 }
 
+/// A number that tasks count up.
+final class Counter: Sendable {
+    private let count = Atomic<Int>(0)
+
+    var value: Int { count.load(ordering: .relaxed) }
+
+    func increment() {
+        count.add(1, ordering: .relaxed)
+    }
+}
+
 extension Signal where Value == Void {
     func send() {
         send(())

@@ -45,7 +45,7 @@ package enum PingPong {
     ///   - payloadBytes: Bytes each way, 1...1 MiB.
     /// - Throws: `RPCError` when a socket or the server cannot be set up.
     package static func run(
-        rounds: Int = 20_000, payloadBytes: Int = 4096, logger: Logger
+        transports: [Transport] = Transport.allCases, rounds: Int = 20_000, payloadBytes: Int = 4096, logger: Logger
     ) async throws -> [Latencies] {
         precondition(rounds > 0 && (1...1 << 20).contains(payloadBytes), "rounds or payload out of range")
         // One loop for each side, as two processes would have.
@@ -57,7 +57,7 @@ package enum PingPong {
             let port = try await server.boundAddress().port
             let client = WireClient(
                 target: .address(host: "127.0.0.1", port: port), eventLoopGroup: clientGroup, logger: logger)
-            let result = try await measure(client, rounds, payloadBytes)
+            let result = try await measure(transports, client, rounds, payloadBytes)
             await client.close()
             tasks.cancelAll()
             return result
@@ -69,22 +69,26 @@ package enum PingPong {
 
     private static let slices = 10
 
-    private static func measure(_ client: WireClient, _ rounds: Int, _ payloadBytes: Int) async throws -> [Latencies] {
+    private static func measure(
+        _ transports: [Transport], _ client: WireClient, _ rounds: Int, _ payloadBytes: Int
+    ) async throws -> [Latencies] {
         let sockets = try BlockingPingPong(payloadBytes: payloadBytes)
         defer { sockets.close() }
         var times: [Transport: [UInt64]] = [:]
         for slice in 0...slices {
             // The first slice warms caches and branch predictors up and does not count.
             let count = max(1, rounds / slices)
-            let blocking = try await sockets.run(rounds: count)
-            let raw = try await runRaw(client, count, payloadBytes)
-            let unary = try await runUnary(client, count, payloadBytes)
-            guard slice > 0 else { continue }
-            times[.blockingSockets, default: []] += blocking
-            times[.rawStream, default: []] += raw
-            times[.unary, default: []] += unary
+            for transport in transports {
+                let sample =
+                    switch transport {
+                    case .blockingSockets: try await sockets.run(rounds: count)
+                    case .rawStream: try await runRaw(client, count, payloadBytes)
+                    case .unary: try await runUnary(client, count, payloadBytes)
+                    }
+                if slice > 0 { times[transport, default: []] += sample }
+            }
         }
-        return Transport.allCases.map { Latencies(transport: $0, nanoseconds: times[$0] ?? []) }
+        return transports.map { Latencies(transport: $0, nanoseconds: times[$0] ?? []) }
     }
 
     private static let unaryMethod = RPCMethod<Google_Protobuf_Empty, Google_Protobuf_Empty>(
