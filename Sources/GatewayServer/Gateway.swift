@@ -39,7 +39,7 @@ package struct Gateway: Sendable {
     private let configuration: GatewayConfiguration
     private let dependencies: Dependencies
     private let readiness: ReadinessMonitor
-    private let router: Router<GatewayContext>
+    private let responder: RouterResponder<GatewayContext>
 
     /// Reads the keys and the cache secret; connects to nothing yet.
     ///
@@ -56,7 +56,7 @@ package struct Gateway: Sendable {
         readiness = ReadinessMonitor(
             inference: inference, configuration: configuration, metrics: metrics, health: dependencies.health,
             logger: logger)
-        router = Router(context: GatewayContext.self)
+        let router = Router(context: GatewayContext.self)
         router.add(
             middleware: RequestMiddleware(
                 keys: keys, limiter: RequestLimiter(limit: configuration.maximumConcurrentRequests), metrics: metrics,
@@ -76,6 +76,7 @@ package struct Gateway: Sendable {
             FileRoutes(configuration: configuration, store: store).add(to: router)
             VectorStoreRoutes(configuration: configuration, store: store).add(to: router)
         }
+        responder = router.buildResponder()
     }
 
     /// What a process runs: the readiness poll and the HTTP server.
@@ -89,7 +90,7 @@ package struct Gateway: Sendable {
 
     private func application(onListening: @escaping @Sendable (Int) async -> Void) throws -> some ApplicationProtocol {
         Application(
-            router: router, server: try server(),
+            responder: responder, server: try server(),
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port), serverName: "fathom",
                 backlog: Self.backlog),

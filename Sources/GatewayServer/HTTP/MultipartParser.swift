@@ -226,6 +226,6 @@ package struct MultipartParser {
 
     private static func unquote(_ text: String) -> String {
         guard text.count >= 2, text.hasPrefix("\""), text.hasSuffix("\"") else { return text }
-        return text.dropFirst().dropLast().replacing("\\\"", with: "\"").replacing("%22", with: "\"")
+        return String(text.dropFirst().dropLast()).replacing("\\\"", with: "\"").replacing("%22", with: "\"")
     }
 }

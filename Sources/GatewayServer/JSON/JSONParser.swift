@@ -29,7 +29,7 @@ package struct JSONParser {
     package static func parse(_ bytes: [UInt8]) throws(JSONSyntaxError) -> JSONValue {
         let result: Result<JSONValue, JSONSyntaxError> = bytes.withUnsafeBufferPointer { buffer in
             var parser = JSONParser(bytes: buffer)
-            do {
+            do throws(JSONSyntaxError) {
                 return .success(try parser.document())
             } catch {
                 return .failure(error)
