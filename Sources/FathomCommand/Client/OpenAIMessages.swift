@@ -1,0 +1,150 @@
+/// The part of OpenAI's JSON that the tool speaks.
+
+struct ChatMessage: Codable, Sendable, Equatable {
+    var role: String
+    var content: String
+}
+
+struct ChatRequest: Encodable, Sendable {
+    struct StreamOptions: Encodable, Sendable {
+        var includeUsage = true
+
+        enum CodingKeys: String, CodingKey { case includeUsage = "include_usage" }
+    }
+
+    struct Tool: Encodable, Sendable {
+        var type = "file_search"
+        var vectorStoreIDs: [String]
+        var maximumResults: Int?
+
+        enum CodingKeys: String, CodingKey {
+            case type
+            case vectorStoreIDs = "vector_store_ids"
+            case maximumResults = "max_num_results"
+        }
+    }
+
+    var model: String
+    var messages: [ChatMessage]
+    var maxTokens: Int?
+    var temperature: Double?
+    var seed: Int?
+    var tools: [Tool]?
+    var ignoreEOS: Bool?
+    var stream = true
+    var streamOptions = StreamOptions()
+
+    enum CodingKeys: String, CodingKey {
+        case model, messages, temperature, seed, tools, stream
+        case maxTokens = "max_tokens"
+        case ignoreEOS = "ignore_eos"
+        case streamOptions = "stream_options"
+    }
+}
+
+struct ChatChunk: Decodable, Sendable {
+    struct Choice: Decodable, Sendable {
+        var delta: Delta?
+        var finishReason: String?
+
+        enum CodingKeys: String, CodingKey {
+            case delta
+            case finishReason = "finish_reason"
+        }
+    }
+
+    struct Delta: Decodable, Sendable {
+        var content: String?
+        var annotations: [Annotation]?
+    }
+
+    struct Annotation: Decodable, Sendable {
+        struct Citation: Decodable, Sendable {
+            var fileID: String
+            var filename: String
+            var quote: String?
+
+            enum CodingKeys: String, CodingKey {
+                case filename, quote
+                case fileID = "file_id"
+            }
+        }
+
+        var fileCitation: Citation?
+
+        enum CodingKeys: String, CodingKey { case fileCitation = "file_citation" }
+    }
+
+    struct Usage: Decodable, Sendable {
+        var promptTokens: Int
+        var completionTokens: Int
+
+        enum CodingKeys: String, CodingKey {
+            case promptTokens = "prompt_tokens"
+            case completionTokens = "completion_tokens"
+        }
+    }
+
+    /// Fathom's extension: what the answer was made from, in the first chunk.
+    struct Extension: Decodable, Sendable {
+        struct Source: Decodable, Sendable {
+            var index: Int
+            var filename: String
+            var text: String
+            var score: Double
+            var headings: [String]?
+        }
+
+        var sources: [Source]?
+    }
+
+    var choices: [Choice]?
+    var usage: Usage?
+    var error: APIErrorBody.Detail?
+    var fathom: Extension?
+}
+
+struct APIErrorBody: Decodable, Sendable {
+    struct Detail: Decodable, Sendable {
+        var message: String
+    }
+
+    var error: Detail
+}
+
+struct ObjectID: Decodable, Sendable {
+    var id: String
+}
+
+struct VectorStoreObject: Decodable, Sendable {
+    var id: String
+    var name: String?
+}
+
+struct VectorStoreFileObject: Decodable, Sendable {
+    struct Failure: Decodable, Sendable {
+        var code: String?
+        var message: String?
+    }
+
+    var id: String
+    var status: String
+    var lastError: Failure?
+    var chunkCount: Int?
+
+    enum CodingKeys: String, CodingKey {
+        case id, status
+        case lastError = "last_error"
+        case chunkCount = "chunk_count"
+    }
+}
+
+struct ListObject<Element: Decodable & Sendable>: Decodable, Sendable {
+    var data: [Element]
+    var hasMore: Bool?
+
+    enum CodingKeys: String, CodingKey {
+        case data
+        case hasMore = "has_more"
+    }
+}

@@ -1,0 +1,185 @@
+import ArgumentParser
+import Foundation
+import Logging
+import Wire
+import WireProtocols
+
+/// `fathom status`.
+struct StatusCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Shows the processes of a cluster; exit status 1 when it is not ready.")
+
+    @OptionGroup var home: HomeOptions
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    func run() async throws {
+        let cluster = try ClusterFile.load(home.directory)
+        let report = try await ClusterReport.make(cluster)
+        if json {
+            try Terminal.json(report)
+        } else {
+            Terminal.write(report.text)
+        }
+        if !report.ready { throw ExitCode(1) }
+    }
+}
+
+/// What `fathom status` found out.
+struct ClusterReport: Encodable, Sendable {
+    struct Process: Encodable, Sendable {
+        var name: String
+        var pid: Int32
+        var address: String
+        var restarts: Int
+        /// "serving", "not serving", "no answer".
+        var health: String
+        var reason: String
+    }
+
+    struct Stage: Encodable, Sendable {
+        var index: Int
+        /// `start..<end`.
+        var layers: String
+        var address: String
+        var linked: Bool
+        var weightBytes: UInt64
+
+        enum CodingKeys: String, CodingKey {
+            case index, layers, address, linked
+            case weightBytes = "weight_bytes"
+        }
+    }
+
+    var ready: Bool
+    var model: String
+    var gatewayURL: String?
+    var monitorURL: String?
+    var processes: [Process]
+    var stages: [Stage]
+    var runningSequences: Int
+    var waitingSequences: Int
+    var kvBlocksUsed: Int
+    var kvBlocksTotal: Int
+
+    enum CodingKeys: String, CodingKey {
+        case ready, model, processes, stages
+        case gatewayURL = "gateway_url"
+        case monitorURL = "monitor_url"
+        case runningSequences = "running_sequences"
+        case waitingSequences = "waiting_sequences"
+        case kvBlocksUsed = "kv_cache_blocks_used"
+        case kvBlocksTotal = "kv_cache_blocks_total"
+    }
+
+    /// Asks every process; each has two seconds to answer.
+    static func make(_ cluster: ClusterFile) async throws -> ClusterReport {
+        let logger = Logger(label: "fathom", factory: { _ in SwiftLogNoOpLogHandler() })
+        var processes: [Process] = []
+        var isReady = cluster.gatewayURL == nil
+        for member in cluster.processes {
+            var process = Process(
+                name: member.name, pid: member.pid, address: member.address, restarts: member.restarts,
+                health: "no answer", reason: "")
+            if member.kind == "gateway" {
+                let status = try await GatewayClient.with(baseURL: "http://" + member.address, apiKey: nil) {
+                    await $0.status(of: "/readyz")
+                }
+                isReady = status == 200
+                process.health = status == nil ? "no answer" : isReady ? "serving" : "not serving"
+                process.reason = status == 503 ? "no token went through all stages lately" : ""
+            } else {
+                (process.health, process.reason) = await HealthProbe.check(
+                    host: member.host, port: member.port, timeout: .seconds(2), logger: logger)
+            }
+            processes.append(process)
+        }
+        var report = ClusterReport(
+            ready: isReady && processes.allSatisfy { $0.health == "serving" }, model: cluster.model,
+            gatewayURL: cluster.gatewayURL, monitorURL: cluster.monitorURL, processes: processes, stages: [],
+            runningSequences: 0, waitingSequences: 0, kvBlocksUsed: 0, kvBlocksTotal: 0)
+        if let head = cluster.processes.first(where: { $0.name == "shard-0" }) {
+            await report.describe(head, logger: logger)
+        }
+        return report
+    }
+
+    private mutating func describe(_ head: ClusterFile.Member, logger: Logger) async {
+        let client = WireClient(target: .address(host: head.host, port: head.port), logger: logger)
+        let options = CallOptions(timeout: .seconds(2))
+        if let answer = try? await client.unary(InferenceService.describe, .init(), options: options) {
+            stages = answer.stages.map {
+                Stage(
+                    index: Int($0.index), layers: "\($0.layerStart)..<\($0.layerEnd)", address: $0.address,
+                    linked: $0.linked, weightBytes: $0.weightBytes)
+            }
+            runningSequences = Int(answer.runningSequences)
+            waitingSequences = Int(answer.waitingSequences)
+            kvBlocksUsed = Int(answer.kvCacheBlocksUsed)
+            kvBlocksTotal = Int(answer.kvCacheBlocksTotal)
+            ready = ready && answer.serving
+        }
+        await client.close()
+    }
+
+    var text: String {
+        var table = TextTable(header: ["PROCESS", "PID", "ADDRESS", "RESTARTS", "HEALTH"])
+        for process in processes {
+            let reason = process.reason.isEmpty ? "" : " (\(process.reason))"
+            table.add([
+                process.name, String(process.pid), process.address, String(process.restarts), process.health + reason,
+            ])
+        }
+        var text = table.text
+        if !stages.isEmpty {
+            var table = TextTable(header: ["STAGE", "LAYERS", "WEIGHTS", "LINKED"])
+            for stage in stages {
+                table.add([
+                    String(stage.index), stage.layers, ByteText.format(Int64(stage.weightBytes)), stage.linked ? "yes" : "no",
+                ])
+            }
+            text += "\n" + table.text
+            text += "\nsequences: \(runningSequences) running, \(waitingSequences) waiting; "
+            text += "KV cache: \(kvBlocksUsed) of \(kvBlocksTotal) blocks\n"
+        }
+        text += "\nmodel: \(model)\n"
+        if let gatewayURL { text += "API:   \(gatewayURL)/v1\n" }
+        if let monitorURL { text += "page:  \(monitorURL)\n" }
+        return text + (ready ? "ready\n" : "not ready\n")
+    }
+}
+
+/// Asks a process how it is.
+enum HealthProbe {
+    /// - Returns: "serving", "not serving" or "no answer", and why.
+    static func check(
+        host: String, port: Int, timeout: Duration, logger: Logger
+    ) async -> (health: String, reason: String) {
+        let client = WireClient(
+            target: .address(host: host, port: port), configuration: .init(connectTimeout: timeout), logger: logger)
+        let result: (String, String)
+        do {
+            let answer = try await client.unary(HealthService.check, .init(), options: CallOptions(timeout: timeout))
+            result = answer.status == .serving ? ("serving", answer.reason) : ("not serving", answer.reason)
+        } catch {
+            result = ("no answer", (error as? RPCError)?.message ?? "")
+        }
+        await client.close()
+        return result
+    }
+}
+
+/// Sizes for people.
+enum ByteText {
+    static func format(_ bytes: Int64) -> String {
+        let units = ["B", "KiB", "MiB", "GiB", "TiB"]
+        var value = Double(bytes)
+        var unit = 0
+        while value >= 1024, unit < units.count - 1 {
+            value /= 1024
+            unit += 1
+        }
+        return unit == 0 ? "\(bytes) B" : String(format: "%.1f %@", value, units[unit] as NSString)
+    }
+}

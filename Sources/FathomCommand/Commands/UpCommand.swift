@@ -1,0 +1,181 @@
+import ArgumentParser
+import Dispatch
+import Foundation
+import ModelRegistry
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
+/// `fathom up`.
+struct UpCommand: AsyncParsableCommand {
+    /// Longest wait from listening to a token through all stages.
+    static let readyDeadline = Duration.seconds(180)
+
+    static let configuration = CommandConfiguration(
+        commandName: "up", abstract: "Starts a cluster on this machine and keeps it running.")
+
+    @OptionGroup var home: HomeOptions
+
+    @Flag(help: "Return when all is ready; end it with `fathom down`.")
+    var detach = false
+
+    @Option(help: "Pipeline stages to cut the model into, one process each.")
+    var shards = 2
+
+    @Option(help: "Compute threads of each shard and of the store (default: theirs).")
+    var threads: Int?
+
+    @Option(help: "Text model: the name of an installed one, or a GGUF file.")
+    var model = ModelCatalogue.defaultTextModel
+
+    @Option(help: "Encoder of the store: the name of an installed one, or its folder.")
+    var encoder = ModelCatalogue.defaultEncoder
+
+    @Option(name: .customLong("gateway-port"), help: "Port of the HTTP API; 0 takes any free one.")
+    var gatewayPort = 0
+
+    @Option(name: .customLong("monitor-port"), help: "Port of the monitor's page; 0 takes any free one.")
+    var monitorPort = 0
+
+    @Option(help: "Address that all processes listen on.")
+    var host = "127.0.0.1"
+
+    @Option(name: .customLong("log-level"), help: "trace, debug, info, notice, warning, error or critical.")
+    var logLevel = "info"
+
+    @Option(name: .customLong("shard-option"), help: "Further flag for every shard, as NAME=VALUE: kv-blocks=512.")
+    var shardOptions: [String] = []
+
+    func validate() throws {
+        guard (1...ClusterPlan.maximumShards).contains(shards) else {
+            throw ValidationError("--shards is \(shards); expected 1...\(ClusterPlan.maximumShards)")
+        }
+        if let threads, !(1...256).contains(threads) { throw ValidationError("--threads is \(threads); expected 1...256") }
+        for port in [gatewayPort, monitorPort] where !(0...65_535).contains(port) {
+            throw ValidationError("port \(port); expected 0...65535")
+        }
+    }
+
+    func run() async throws {
+        let home = home.directory
+        // Cancelled by Ctrl-C at any point, starting included.
+        let interrupts = Interrupts()
+        let settings = try makeSettings()
+        let starter = ClusterStarter(home: home, settings: settings, isTiedToUs: !detach) { Terminal.note("  \($0)") }
+        Terminal.note("Starting \(settings.modelName) on \(shards) shard\(shards == 1 ? "" : "s") in \(home.path)")
+        let cluster: ClusterFile
+        do {
+            guard let started = try await interrupts.orNil({ try await starter.start() }) else { return }
+            cluster = started
+            guard try await interrupts.orNil({ try await waitUntilReady(cluster) }) != nil else {
+                await ClusterStopper.stop(supervisor: cluster.supervisor, home: home)
+                return
+            }
+        } catch let error as CommandError where error.code == .timedOut {
+            if let cluster = try? ClusterFile.load(home) {
+                await ClusterStopper.stop(supervisor: cluster.supervisor, home: home)
+            }
+            throw error
+        }
+        printSummary(cluster, home: home)
+        guard !detach else { return }
+        Terminal.note("Ctrl-C ends it.")
+        _ = try await interrupts.orNil {
+            while cluster.supervisor.isRunning { try await Task.sleep(for: .milliseconds(200)) }
+            throw CommandError(
+                .startFailed, "the cluster has ended:\n" + LogTail.lines(of: home.logFile("supervisor"), count: 8))
+        }
+        Terminal.note("Stopping")
+        await ClusterStopper.stop(supervisor: cluster.supervisor, home: home)
+    }
+
+    private func makeSettings() throws -> ClusterSettings {
+        let registry = ModelRegistry.standard()
+        let text: (name: String, path: String)
+        let encoderPath: String
+        do {
+            text = try registry.textModel(model)
+            encoderPath = try registry.encoder(encoder)
+        } catch let error as ModelRegistryError {
+            throw CommandError(.invalidArgument, error.message, cause: error)
+        }
+        let further = try shardOptions.flatMap { option in
+            guard let equals = option.firstIndex(of: "="), equals > option.startIndex else {
+                throw ValidationError("--shard-option \(option); expected NAME=VALUE")
+            }
+            return ["--\(option[..<equals])", String(option[option.index(after: equals)...])]
+        }
+        func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
+        return ClusterSettings(
+            executableDirectory: ExecutablePath.directory(), shards: shards, threads: threads, modelName: text.name,
+            modelPath: absolute(text.path), encoderPath: absolute(encoderPath), host: host, gatewayPort: gatewayPort,
+            monitorPort: monitorPort, logLevel: logLevel, shardArguments: further)
+    }
+
+    /// Waits until the gateway has seen a token come through all stages.
+    private func waitUntilReady(_ cluster: ClusterFile) async throws {
+        Terminal.note("  waiting for the first token through all stages")
+        try await GatewayClient.with(baseURL: cluster.gatewayURL ?? "", apiKey: nil) { client in
+            let deadline = ContinuousClock.now + Self.readyDeadline
+            while ContinuousClock.now < deadline {
+                if await client.status(of: "/readyz") == 200 { return }
+                guard cluster.supervisor.isRunning else {
+                    throw CommandError(.startFailed, "the cluster ended while it became ready")
+                }
+                try await Task.sleep(for: .milliseconds(50))
+            }
+            throw CommandError(
+                .timedOut, "the cluster was not ready within \(Self.readyDeadline); its logs are in \(home.directory.logDirectory)")
+        }
+    }
+
+    private func printSummary(_ cluster: ClusterFile, home: HomeDirectory) {
+        Terminal.write(
+            """
+            Ready.
+              API      \(cluster.gatewayURL ?? "-")/v1
+              page     \(cluster.monitorURL ?? "-")
+              model    \(cluster.model)
+              API key  \(home.plainKeyFile)
+              logs     \(home.logDirectory)
+
+            """)
+    }
+}
+
+/// SIGINT and SIGTERM as the end of whatever is being waited for.
+final class Interrupts {
+    private let stream: AsyncStream<Int32>
+    private let sources: [any DispatchSourceSignal]
+
+    init(_ signals: [Int32] = [SIGINT, SIGTERM]) {
+        let (stream, continuation) = AsyncStream<Int32>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        self.stream = stream
+        sources = signals.map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler { continuation.yield(number) }
+            source.activate()
+            return source
+        }
+    }
+
+    /// The result of `body`, or nil when a signal came first; `body` is cancelled and awaited then.
+    func orNil<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result? {
+        try await withThrowingTaskGroup(of: Result?.self) { group in
+            group.addTask { try await body() }
+            group.addTask { [stream] in
+                for await _ in stream { return nil }
+                // The stream ends only with the task's cancellation: the other one has the result.
+                throw CancellationError()
+            }
+            defer { group.cancelAll() }
+            return try await group.next() ?? nil
+        }
+    }
+}

@@ -1,0 +1,27 @@
+/// When a dead process is started again: at once after a long life, later and later when it keeps dying young.
+///
+/// A pure value; time comes in as a parameter.
+package struct RestartPolicy: Sendable, Equatable {
+    /// Pause after the first death.
+    package static let firstDelay = Duration.milliseconds(50)
+    /// Longest pause.
+    package static let longestDelay = Duration.seconds(15)
+    /// A process that lived this long has shown that it can.
+    package static let healthyLife = Duration.seconds(10)
+
+    /// Deaths in a row of processes that did not live long.
+    package private(set) var earlyDeaths = 0
+
+    package init() {}
+
+    /// Pause before the next start.
+    ///
+    /// - Parameter lifetime: How long the process ran.
+    package mutating func delay(afterLifetime lifetime: Duration) -> Duration {
+        if lifetime >= Self.healthyLife { earlyDeaths = 0 }
+        earlyDeaths += 1
+        // 50 ms twice, so that two accidents in a row both recover at once; then 100, 200, 400 ...
+        let doublings = min(max(0, earlyDeaths - 2), 20)
+        return min(Self.firstDelay * (1 << doublings), Self.longestDelay)
+    }
+}

@@ -1,0 +1,3 @@
+import FathomCommand
+
+await FathomTool.runMain(CommandLine.arguments)
