@@ -34,7 +34,9 @@ extension Interpreter {
             switch arguments.value(1, "method") {
             case .string("ceil"): return .double((number * scale).rounded(.up) / scale)
             case .string("floor"): return .double((number * scale).rounded(.down) / scale)
-            default: return .double((number * scale).rounded(.toNearestOrEven) / scale)
+            default:
+                if let integer = value.integer, scale >= 1 { return .int(integer) }
+                return .double((number * scale).rounded(.toNearestOrEven) / scale)
             }
         case .int:
             let fallback = arguments.value(0, "default") ?? .int(0)

@@ -179,8 +179,9 @@ extension Interpreter {
         case "first": return .bool(index == 0)
         case "last": return .bool(index == count - 1)
         case "length": return .int(count)
-        case "depth": return .int(loop.depth)
-        case "depth0": return .int(loop.depth - 1)
+        // Jinja counts the levels of recursive loops only, and there are none.
+        case "depth": return .int(1)
+        case "depth0": return .int(0)
         case "previtem": return index > 0 ? loop.values[index - 1] : .undefined("there is no previous item; it")
         case "nextitem": return index + 1 < count ? loop.values[index + 1] : .undefined("there is no next item; it")
         case "cycle", "changed": return .function(.method(.loop(loop), name))

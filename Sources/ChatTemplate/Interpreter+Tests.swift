@@ -29,7 +29,8 @@ extension Interpreter {
             }
         case .callable:
             switch value {
-            case .macro, .function: return true
+            // Python's undefined can be called; calling it fails.
+            case .macro, .function, .undefined: return true
             default: return false
             }
         case .lower: return try isCased(value, upper: false)

@@ -25,7 +25,6 @@ final class Interpreter {
     private var steps = 0
     private var depth = 0
     private var line = 0
-    private var loopDepth = 0
     /// Scopes that macros hold on to.
     private var macroScopes: [Scope] = []
 
@@ -174,9 +173,7 @@ final class Interpreter {
             values = kept
         }
         if values.isEmpty { return try execute(otherwise, Scope(parent: scope)) }
-        loopDepth += 1
-        defer { loopDepth -= 1 }
-        let loop = Loop(values, depth: loopDepth)
+        let loop = Loop(values)
         for (index, value) in values.enumerated() {
             loop.index = index
             let inner = Scope(parent: scope)

@@ -51,8 +51,8 @@ struct Lexer {
                 }
             }
             emitText(index..<textEnd)
+            advance(to: tag ?? source.count)
             guard let tag else { break }
-            advance(to: tag)
             let kind = source[tag + 1]
             advance(to: tag + 2)
             if sign == "-" || sign == "+" { advance(to: index + 1) }

@@ -194,14 +194,12 @@ enum Function {
 /// What `loop` is inside a `for`.
 final class Loop {
     let values: [Value]
-    let depth: Int
     var index = 0
     /// What `changed` was last asked about.
     var lastChanged: [Value]?
 
-    init(_ values: [Value], depth: Int) {
+    init(_ values: [Value]) {
         self.values = values
-        self.depth = depth
     }
 }
 
