@@ -40,7 +40,7 @@ final class MonitorHTTPServer: Service {
             configuration: .init(
                 address: .hostname(configuration.httpHost, port: configuration.httpPort), serverName: "fathom-monitor",
                 availableConnectionsDelegate: MaximumAvailableConnections(Self.maxConnections, logger: logger)),
-            onServerRunning: { [portsContinuation, isListening] channel in
+            onServerRunning: { [self] channel in
                 isListening.withLock { $0 = true }
                 portsContinuation.yield(channel.localAddress?.port ?? 0)
             },
