@@ -17,6 +17,7 @@ enum ModelFixture {
     }
 
     /// Runs `body` with the path of a temporary file holding `bytes`.
+    @discardableResult
     static func withFile<R>(_ bytes: [UInt8], _ body: (String) throws -> R) throws -> R {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("model-\(UUID().uuidString)").path
         try Data(bytes).write(to: URL(fileURLWithPath: path))
