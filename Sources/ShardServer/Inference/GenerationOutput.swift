@@ -63,7 +63,8 @@ package struct GenerationOutput {
         }
         if let promptLogprobs {
             // The first token follows nothing, so it has no probability.
-            started.promptLogprobs = [Fathom_Shard_V1_TokenLogprob()] + promptLogprobs.map { $0.proto(bytes: model.bytes) }
+            started.promptLogprobs =
+                [Fathom_Shard_V1_TokenLogprob()] + promptLogprobs.map { $0.proto(bytes: model.bytes) }
         }
         started.model = model.name
         started.modelDigest = model.digest

@@ -21,7 +21,7 @@ package struct StopMatcher: Sendable {
     /// Takes a piece of text, whole characters.
     ///
     /// - Returns: text that is safe to show, and the stop string that was found, if one was; text after it is dropped.
-    ///   Of several the one that begins first wins, then the one listed first.
+    ///   The first to be complete wins; of several complete ones that which begins first, then that listed first.
     package mutating func append(_ text: String) -> (text: String, stop: String?) {
         guard !stops.isEmpty else { return (text, nil) }
         held += text.utf8

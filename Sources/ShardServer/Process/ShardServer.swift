@@ -6,6 +6,7 @@ import Logging
 import ModelFiles
 import ServiceLifecycle
 import ServiceSupport
+import Tokenization
 import Transformer
 import Wire
 

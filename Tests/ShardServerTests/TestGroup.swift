@@ -1,0 +1,178 @@
+import Engine
+import InferenceCore
+import Logging
+import ShardServer
+import Wire
+import WireProtocols
+
+/// A replica group of fake stages in this process, joined by real sockets on loopback.
+struct TestGroup {
+    static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+    let engine: InferenceEngine
+    let client: WireClient
+
+    /// Starts the stages, last one first, and stops everything after `body`.
+    static func run<Result: Sendable>(
+        _ ranges: [Range<Int>], _ body: @escaping @Sendable (TestGroup) async throws -> Result
+    ) async throws -> Result {
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            var next: WireTarget?
+            for index in ranges.indices.dropFirst().reversed() {
+                let stage = TestStage(ranges: ranges, index: index, next: next)
+                tasks.addTask { try await stage.run() }
+                next = try await stage.target()
+            }
+            defer { tasks.cancelAll() }
+            return try await runHead(ranges, next: next, body)
+        }
+    }
+
+    /// Starts the head alone; `next` is where stage 1 listens.
+    static func runHead<Result: Sendable>(
+        _ ranges: [Range<Int>], next: WireTarget?, _ body: @escaping @Sendable (TestGroup) async throws -> Result
+    ) async throws -> Result {
+        let head = makeHead(ranges, next: next)
+        return try await withThrowingTaskGroup(of: Void.self) { tasks in
+            if let link = head.link { tasks.addTask { try await link.run() } }
+            tasks.addTask { try await head.server.run() }
+            defer { tasks.cancelAll() }
+            let address = try await head.server.boundAddress()
+            let client = WireClient(target: .address(host: address.host, port: address.port), logger: quiet)
+            let result = try await body(TestGroup(engine: head.engine, client: client))
+            await client.close()
+            await head.engine.shutdown(deadline: .now + .seconds(5))
+            return result
+        }
+    }
+
+    private static func makeHead(
+        _ ranges: [Range<Int>], next: WireTarget?
+    ) -> (engine: InferenceEngine, link: WirePipelineLink?, server: WireServer) {
+        let stage = FakeStage(layers: ranges[0])
+        let plan = StagePlan(stage: stage, modelDigest: "digest", stageIndex: 0, stageCount: ranges.count)
+        let group = ReplicaGroup(stageIndex: 0, layers: ranges[0], weightByteCount: 1, address: { "head" })
+        let link = next.map {
+            WirePipelineLink(
+                client: WireClient(target: $0, logger: quiet), plan: plan.next(layerEnd: ranges[0].upperBound),
+                group: group, logger: quiet)
+        }
+        let engine = InferenceEngine(
+            stage: stage, link: link,
+            configuration: EngineConfiguration(
+                maxBatchedTokens: 16, maxRunningSequences: 8, maxWaitingSequences: 64, stageCount: ranges.count,
+                endOfGenerationTokenIDs: [ByteTokenizer.end], heartbeatInterval: .milliseconds(20)))
+        var router = RPCRouter()
+        GenerationService(engine: engine, model: ByteTokenizer().model, group: group).register(in: &router)
+        return (engine, link, WireServer(router: router, logger: quiet))
+    }
+
+    /// Waits for a token through all stages.
+    func waitUntilServing() async throws {
+        let deadline = ContinuousClock.now + .seconds(20)
+        while try await !client.unary(InferenceService.describe, .init()).serving {
+            if ContinuousClock.now > deadline { throw RPCError(.deadlineExceeded, "the group does not serve") }
+            await Task.yield()
+        }
+    }
+
+    /// What one call gave.
+    struct Outcome: Equatable, Sendable {
+        var text = ""
+        var tokens: [TokenID] = []
+        var started: Fathom_Shard_V1_Started?
+        var finished: Fathom_Shard_V1_Finished?
+        var code: StatusCode?
+
+        /// Without the fields that differ from run to run.
+        var comparable: Outcome {
+            var copy = self
+            copy.finished?.timeToFirstTokenMicroseconds = 0
+            copy.finished?.totalMicroseconds = 0
+            return copy
+        }
+    }
+
+    func generate(
+        _ request: Fathom_Shard_V1_GenerateRequest, timeout: Duration? = nil,
+        onDelta: @Sendable (Fathom_Shard_V1_Delta) async -> Void = { _ in }
+    ) async -> Outcome {
+        var outcome = Outcome()
+        do {
+            let options = CallOptions(timeout: timeout)
+            for try await event in try await client.serverStreaming(
+                InferenceService.generate, request, options: options)
+            {
+                switch event.message.kind {
+                case .started(let started): outcome.started = started
+                case .delta(let delta):
+                    outcome.text += delta.text
+                    outcome.tokens += delta.tokenIds
+                    await onDelta(delta)
+                case .finished(let finished): outcome.finished = finished
+                case nil: break
+                }
+            }
+        } catch let error as RPCError {
+            outcome.code = error.code
+        } catch {
+            outcome.code = .unknown
+        }
+        return outcome
+    }
+
+    func generateTogether(_ requests: [Fathom_Shard_V1_GenerateRequest]) async -> [Outcome] {
+        await withTaskGroup(of: (Int, Outcome).self) { tasks in
+            for (index, request) in requests.enumerated() {
+                tasks.addTask { (index, await generate(request)) }
+            }
+            var outcomes = Array(repeating: Outcome(), count: requests.count)
+            for await (index, outcome) in tasks { outcomes[index] = outcome }
+            return outcomes
+        }
+    }
+
+    static func request(_ index: Int, maxTokens: UInt32 = 24) -> Fathom_Shard_V1_GenerateRequest {
+        var request = Fathom_Shard_V1_GenerateRequest()
+        request.prompt.text = "prompt \(index)" + String(repeating: "x", count: index * 5 % 37)
+        request.principal.tenant = "tenant-\(index % 3)"
+        request.sampling = SamplingParameters(
+            maxTokens: Int(maxTokens), temperature: index % 3 == 0 ? 0.9 : 0, seed: UInt64(index),
+            logprobs: index % 2 == 0 ? 3 : nil, promptLogprobs: index % 5 == 0 ? 0 : nil
+        ).proto()
+        request.echo = index % 5 == 0
+        return request
+    }
+}
+
+/// One stage after the first, with its server.
+struct TestStage {
+    let service: StageService
+    let server: WireServer
+
+    init(
+        ranges: [Range<Int>], index: Int, next: WireTarget?, port: Int = 0, digest: String = "digest"
+    ) {
+        let stage = FakeStage(layers: ranges[index])
+        let plan = StagePlan(stage: stage, modelDigest: digest, stageIndex: index, stageCount: ranges.count)
+        service = StageService(
+            stage: stage, plan: plan, next: next.map { WireClient(target: $0, logger: TestGroup.quiet) },
+            group: ReplicaGroup(
+                stageIndex: index, layers: ranges[index], weightByteCount: 1, address: { "stage \(index)" }),
+            logger: TestGroup.quiet)
+        var router = RPCRouter()
+        service.register(in: &router)
+        server = WireServer(
+            configuration: WireServerConfiguration(port: port), router: router, logger: TestGroup.quiet)
+    }
+
+    func target() async throws -> WireTarget {
+        let address = try await server.boundAddress()
+        return .address(host: address.host, port: address.port)
+    }
+
+    /// Serves until cancelled.
+    func run() async throws {
+        try await server.run()
+    }
+}
