@@ -10,7 +10,8 @@ package struct WireTLSConfiguration: Sendable, Equatable {
     package var trustRootsPath: String?
     /// Server: refuse clients that show no acceptable certificate (mutual TLS).
     package var requireClientCertificate: Bool
-    /// Client: the name the server's certificate must hold, when it is not the host that is connected to.
+    /// Client: the name the server's certificate must hold, when it is not the host that is connected to. A
+    /// certificate for the IP address that is connected to is accepted as well.
     package var serverName: String?
 
     package init(
