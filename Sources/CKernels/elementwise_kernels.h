@@ -63,8 +63,8 @@ static void CK_NAME(ck_quantize_row)(const float *x, size_t columns, ck_act_bloc
         CK_NAME(quantize_block)(low, high, blocks + b);
         squares += blocks[b].scale * blocks[b].scale;
     }
-    // A block's rounding error grows with the square of its scale. Rows of a transformer have a few outlying values, and
-    // the blocks that hold them carry most of the row's error: those are quantised twice.
+    // A block's rounding error grows with the square of its scale. Rows of a transformer have a few outlying values,
+    // and the blocks that hold them carry most of the row's error: those are quantised twice.
     const float limit = CK_REFINE_RATIO * squares / (float)count;
     for (size_t b = 0; b < count; b++) {
         ck_act_block *block = blocks + b, *refinement = blocks + count + b;
@@ -73,8 +73,9 @@ static void CK_NAME(ck_quantize_row)(const float *x, size_t columns, ck_act_bloc
             continue;
         }
         CK_NAME(load_block)(x, b * CK_BLOCK, columns, &low, &high);
-        CK_NAME(quantize_block)(CK_NAME(residual)(low, block->q, block->scale),
-                                CK_NAME(residual)(high, block->q + 16, block->scale), refinement);
+        CK_NAME(quantize_block)
+        (CK_NAME(residual)(low, block->q, block->scale), CK_NAME(residual)(high, block->q + 16, block->scale),
+         refinement);
         block->refined = 1;
     }
 }

@@ -19,8 +19,8 @@ CK_INLINE __m256 CK_NAME(halves)(const uint8_t *p) {
 
 /// Rows 8 * half..<8 * half + 8 of one panel for `tokens` tokens (constants after inlining).
 CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, size_t blocks, size_t half,
-                             const ck_act_block *first, const size_t tokens, size_t valid, float *out, size_t out_stride,
-                             ck_store store) {
+                             const ck_act_block *first, const size_t tokens, size_t valid, float *out,
+                             size_t out_stride, ck_store store) {
     const size_t record_bytes = kind == CK_Q4_MIN ? 320 : kind == CK_Q4_ZERO ? 288 : kind == CK_Q8_ZERO ? 544 : 640;
     const __m256i low = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1), offset = _mm256_set1_epi8(-128);
     __m256 sum[CK_TILE];
@@ -140,8 +140,8 @@ static void CK_NAME(ck_matmul_q)(const ck_matrix *w, size_t panel_begin, size_t 
                 const size_t tiles = (tokens - t + CK_TILE - 1) / CK_TILE;
                 const size_t count = (tokens - t + tiles - 1) / tiles;
                 CK_NAME(tiles)
-                [w->kind][count - 1](w->panels + p * panel_bytes, w->blocks, half, activations + t * 2 * w->blocks, valid,
-                                     out + t * out_stride + row, out_stride, store);
+                [w->kind][count - 1](w->panels + p * panel_bytes, w->blocks, half, activations + t * 2 * w->blocks,
+                                     valid, out + t * out_stride + row, out_stride, store);
                 t += count;
             }
         }

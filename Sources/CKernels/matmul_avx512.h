@@ -6,8 +6,9 @@
 // One function per token count, so that the accumulators stay in registers. The zero point enters as the start value of
 // the integer sum, which saves a fused multiply-add per token. Scales stay f16, exact as in the file.
 //
-// Measured on one core: 380-440 Gop/s in every kind from 8 tokens on, 330-380 with 4, 160-210 with 1 in cache. From
-// memory one token streams 28-29 GB/s. Versions tried: prefetch 0, 1, 2, 4 and 8 KiB ahead are equal for one token; for
+// Measured on one core with inputs that need hardly any refinement: 310-390 Gop/s from 8 tokens on, 300-340 with 4,
+// 110-210 with 1 (380-440, 330-380 and 160-210 before refinement was added). Before it, one token streamed 28-29 GB/s
+// from memory. Versions tried: prefetch 0, 1, 2, 4 and 8 KiB ahead are equal for one token; for
 // 2 to 8 tokens any distance beats none (4-bit 7-20 %, 8-bit up to 28 % at 8 tokens), 4 KiB as good as any.
 
 #define CK_TILE 8
@@ -22,8 +23,8 @@ CK_INLINE __m512i CK_NAME(four)(const ck_act_block *a, size_t group) {
     return _mm512_set1_epi32(q);
 }
 
-CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, size_t blocks,
-                             const ck_act_block *first, const size_t tokens, __mmask16 valid, float *out, size_t out_stride, ck_store store) {
+CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, size_t blocks, const ck_act_block *first,
+                             const size_t tokens, __mmask16 valid, float *out, size_t out_stride, ck_store store) {
     const size_t stride = 2 * blocks;
     const __m512i low = _mm512_set1_epi8(15);
     const size_t record_bytes = kind == CK_Q4_MIN ? 320 : kind == CK_Q4_ZERO ? 288 : kind == CK_Q8_ZERO ? 544 : 640;

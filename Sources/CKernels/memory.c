@@ -4,34 +4,46 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#if defined(__linux__)
 #include <sys/mman.h>
-#endif
 
 #include "CKernels.h"
 
 enum { CK_HUGE_PAGE = 2 << 20 };
 
-static size_t rounded(size_t bytes) {
-    return (bytes + 63) & ~(size_t)63;
+static size_t rounded(size_t bytes, size_t unit) {
+    return (bytes + unit - 1) / unit * unit;
 }
 
-// Large weights are streamed once per token; 4 KiB pages would cost a translation miss every 64 lines.
+// Large weights are streamed once per token; 4 KiB pages would cost a translation miss every 64 lines. A mapping is
+// zero without being touched, so a KV cache costs memory only as far as it is used.
+static void *map_huge(size_t bytes) {
+    const size_t size = rounded(bytes, CK_HUGE_PAGE);
+    uint8_t *memory = mmap(NULL, size + CK_HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return NULL;
+    uint8_t *start = (uint8_t *)rounded((uintptr_t)memory, CK_HUGE_PAGE);
+    const size_t before = (size_t)(start - memory);
+    if (before > 0) munmap(memory, before);
+    munmap(start + size, CK_HUGE_PAGE - before);
+#if defined(MADV_HUGEPAGE)
+    madvise(start, size, MADV_HUGEPAGE);
+#endif
+    return start;
+}
+
 void *ck_allocate(size_t bytes) {
     if (bytes == 0 || bytes > SIZE_MAX / 2) return NULL;
-    const size_t size = rounded(bytes);
-    const size_t alignment = size >= CK_HUGE_PAGE ? CK_HUGE_PAGE : 64;
+    if (bytes >= CK_HUGE_PAGE) return map_huge(bytes);
+    const size_t size = rounded(bytes, 64);
     void *memory = NULL;
-    if (posix_memalign(&memory, alignment, size) != 0) return NULL;
-#if defined(__linux__)
-    if (size >= CK_HUGE_PAGE) madvise(memory, size, MADV_HUGEPAGE);
-#endif
-    memset(memory, 0, size);
-    return memory;
+    if (posix_memalign(&memory, 64, size) != 0) return NULL;
+    return memset(memory, 0, size);
 }
 
 void ck_release(void *memory, size_t bytes) {
-    (void)bytes;
-    free(memory);
+    if (memory == NULL) return;
+    if (bytes >= CK_HUGE_PAGE) {
+        munmap(memory, rounded(bytes, CK_HUGE_PAGE));
+    } else {
+        free(memory);
+    }
 }
