@@ -1,7 +1,7 @@
 /// Merges the byte tokens of one word until no merge applies, preferred merges first, leftmost first among equals.
 ///
 /// Short words, which are nearly all, are scanned for the best pair each time. Long ones (a megabyte without a space is
-/// one word) use a heap of pairs over a linked list, so that the time is O(n log n).
+/// one word) keep their pairs in buckets by rank over a linked list, so that the time is O(n log n).
 struct WordMerger {
     private static let maxScannedCount = 48
 
@@ -11,7 +11,6 @@ struct WordMerger {
     private var merges: [MergeTable.Merge] = []
     private var next: [Int32] = []
     private var previous: [Int32] = []
-    private var heap: [HeapEntry] = []
 
     init(_ table: MergeTable) {
         self.table = table
@@ -25,7 +24,7 @@ struct WordMerger {
             mergeByScanning()
             output.append(contentsOf: tokens)
         } else {
-            mergeByHeap(into: &output)
+            mergeByBuckets(into: &output)
         }
     }
 
@@ -48,41 +47,26 @@ struct WordMerger {
 
     // MARK: - Long words
 
-    /// A pair that may merge: the rank, then the position of its left token. Stale when the pair has changed since.
-    private struct HeapEntry: Comparable {
-        let rank: UInt32
-        let position: Int32
+    /// Marks a position whose token has merged into the one before.
+    private static let mergedAway = UInt32.max
 
-        static func < (lhs: HeapEntry, rhs: HeapEntry) -> Bool {
-            (lhs.rank, lhs.position) < (rhs.rank, rhs.position)
-        }
-    }
-
-    private mutating func mergeByHeap(into output: inout [UInt32]) {
+    private mutating func mergeByBuckets(into output: inout [UInt32]) {
         let count = tokens.count
         next = (0..<count).map { Int32($0 + 1) }
         previous = (0..<count).map { Int32($0 - 1) }
-        merges = [MergeTable.Merge](repeating: .none, count: count)
-        heap.removeAll(keepingCapacity: true)
+        var buckets = MergeBuckets()
         for index in 0..<count - 1 {
-            merges[index] = table[tokens[index], tokens[index + 1]]
-            if merges[index] != .none { heap.append(HeapEntry(rank: merges[index].rank, position: Int32(index))) }
+            let merge = table[tokens[index], tokens[index + 1]]
+            if merge != .none { buckets.append(Int32(index), rank: merge.rank) }
         }
-        for index in stride(from: heap.count / 2 - 1, through: 0, by: -1) { siftDown(index) }
-
-        while let best = popBest() {
-            let position = Int(best.position)
-            let merge = merges[position]
-            // A merged-away token has no merge; a changed pair has another rank.
-            guard merge != .none, merge.rank == best.rank else { continue }
-            let removed = Int(next[position])
-            let following = Int(next[removed])
-            tokens[position] = merge.token
-            merges[removed] = .none
-            next[position] = Int32(following)
-            if following < count { previous[following] = Int32(position) }
-            updatePair(at: position, right: following, count: count)
-            if previous[position] >= 0 { updatePair(at: Int(previous[position]), right: position, count: count) }
+        while let (rank, positions) = buckets.popBest() {
+            for (index, position) in positions.enumerated() {
+                let best = merge(at: Int(position), rank: rank, buckets: &buckets)
+                guard best < rank else { continue }
+                // A merge made a pair that is preferred to this rank (trained vocabularies have none): that first.
+                for rest in positions[(index + 1)...] { buckets.append(rest, rank: rank) }
+                break
+            }
         }
         var index = 0
         while index < count {
@@ -90,44 +74,36 @@ struct WordMerger {
             index = Int(next[index])
         }
         // One huge word must not keep its scratch memory for the rest of the text.
-        (next, previous, merges, heap) = ([], [], [], [])
+        (next, previous) = ([], [])
     }
 
-    private mutating func updatePair(at left: Int, right: Int, count: Int) {
-        merges[left] = right < count ? table[tokens[left], tokens[right]] : .none
-        guard merges[left] != .none else { return }
-        heap.append(HeapEntry(rank: merges[left].rank, position: Int32(left)))
-        siftUp(heap.count - 1)
-    }
-
-    private mutating func popBest() -> HeapEntry? {
-        guard let best = heap.first else { return nil }
-        let last = heap.removeLast()
-        if !heap.isEmpty {
-            heap[0] = last
-            siftDown(0)
+    /// Merges the pair at `position` if it still has `rank`; gives the smallest rank of the pairs that came of it.
+    private mutating func merge(at position: Int, rank: UInt32, buckets: inout MergeBuckets) -> UInt32 {
+        let removed = Int(next[position])
+        guard tokens[position] != Self.mergedAway, removed < tokens.count else { return .max }
+        let merge = table[tokens[position], tokens[removed]]
+        guard merge != .none, merge.rank == rank else { return .max }
+        let following = Int(next[removed])
+        tokens[position] = merge.token
+        tokens[removed] = Self.mergedAway
+        next[position] = Int32(following)
+        var best = UInt32.max
+        if following < tokens.count {
+            previous[following] = Int32(position)
+            let pair = table[merge.token, tokens[following]]
+            if pair != .none {
+                buckets.append(Int32(position), rank: pair.rank)
+                best = pair.rank
+            }
+        }
+        let before = Int(previous[position])
+        if before >= 0 {
+            let pair = table[tokens[before], merge.token]
+            if pair != .none {
+                buckets.append(Int32(before), rank: pair.rank)
+                best = min(best, pair.rank)
+            }
         }
         return best
-    }
-
-    private mutating func siftUp(_ start: Int) {
-        var index = start
-        while index > 0, heap[index] < heap[(index - 1) / 2] {
-            heap.swapAt(index, (index - 1) / 2)
-            index = (index - 1) / 2
-        }
-    }
-
-    private mutating func siftDown(_ start: Int) {
-        var index = start
-        while true {
-            var smallest = index
-            for child in [2 * index + 1, 2 * index + 2] where child < heap.count && heap[child] < heap[smallest] {
-                smallest = child
-            }
-            guard smallest != index else { return }
-            heap.swapAt(index, smallest)
-            index = smallest
-        }
     }
 }
