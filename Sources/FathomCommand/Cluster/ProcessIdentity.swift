@@ -37,7 +37,7 @@ package struct ProcessIdentity: Codable, Sendable, Equatable {
 
     /// State and start time of a `/proc/PID/stat` line. The name in parentheses may hold anything, spaces and
     /// parentheses included, so fields are counted from the last closing one.
-    static func parse(_ line: String) -> (state: String, startTicks: UInt64)? {
+    package static func parse(_ line: String) -> (state: String, startTicks: UInt64)? {
         guard let close = line.lastIndex(of: ")") else { return nil }
         let fields = line[line.index(after: close)...].split(whereSeparator: \.isWhitespace)
         // `state` is field 3 of the line and `starttime` field 22; the first two are before the parenthesis.

@@ -1,0 +1,164 @@
+import AsyncHTTPClient
+import FathomCommand
+import Foundation
+import ModelRegistry
+import NIOCore
+import NIOHTTP1
+import Testing
+
+/// The whole thing, with real processes. One cluster at a time: two would share two cores.
+@Suite(.serialized)
+struct ClusterSerialTests {
+    private static let prompts = (1...16).map { "Fact number \($0): the river that flows through the city of" }
+
+    @Test("greedy text is the same on one, two and three shards, alone and in company")
+    func shardCountsAgree() async throws {
+        var alone: [String] = []
+        try await withTemporaryDirectory { scratch in
+            try await ClusterFixture.with(shards: 1, scratch: scratch) { fixture in
+                for prompt in Self.prompts { alone.append(try await fixture.complete(prompt)) }
+            }
+        }
+        #expect(Set(alone).count > 1)
+        for shards in [2, 3] {
+            try await withTemporaryDirectory { scratch in
+                try await ClusterFixture.with(shards: shards, scratch: scratch) { fixture in
+                    let together = try await withThrowingTaskGroup(of: (Int, String).self) { group in
+                        for (index, prompt) in Self.prompts.enumerated() {
+                            group.addTask { (index, try await fixture.complete(prompt)) }
+                        }
+                        var texts = [String](repeating: "", count: Self.prompts.count)
+                        for try await (index, text) in group { texts[index] = text }
+                        return texts
+                    }
+                    #expect(together == alone, "\(shards) shards")
+                }
+            }
+        }
+    }
+
+    @Test("a killed shard is seen, its requests end with an error, and it comes back on its port with the same text")
+    func shardKilled() async throws {
+        try await withTemporaryDirectory { scratch in
+            try await ClusterFixture.with(shards: 2, scratch: scratch) { fixture in
+                let before = try await fixture.complete("The capital of France is")
+                let victim = try #require(fixture.cluster.processes.first { $0.name == "shard-1" })
+
+                var stream = HTTPClientRequest(url: (fixture.cluster.gatewayURL ?? "") + "/v1/completions")
+                stream.method = .POST
+                stream.headers.add(name: "Authorization", value: "Bearer \(fixture.cluster.apiKey ?? "")")
+                stream.headers.add(name: "Content-Type", value: "application/json")
+                stream.body = .bytes(
+                    ByteBuffer(
+                        string: """
+                            {"model": "\(fixture.cluster.model)", "prompt": "Once upon a time", "max_tokens": 2000,
+                             "temperature": 0, "ignore_eos": true, "stream": true}
+                            """))
+                let response = try await HTTPClient.shared.execute(stream, timeout: .seconds(60))
+                #expect(response.status.code == 200)
+                var parser = ServerSentEventParser()
+                var events: [ServerSentEvent] = []
+                var isKilled = false
+                for try await part in response.body {
+                    events += try parser.consume(part.readableBytesView)
+                    if !isKilled, events.count > 3 {
+                        isKilled = true
+                        kill(victim.pid, SIGKILL)
+                    }
+                }
+                #expect(isKilled)
+                #expect(events.contains { $0.data.contains("\"error\"") })
+
+                // The supervisor notes the new process before that one is ready.
+                let isBack = try await poll(within: .seconds(30)) {
+                    let file = try ClusterFile.load(fixture.home)
+                    let pid = file.processes.first { $0.name == "shard-1" }?.pid
+                    guard let pid, pid > 0, pid != victim.pid else { return false }
+                    return try await fixture.request(.GET, "/readyz").status == 200
+                }
+                #expect(isBack)
+                let after = try ClusterFile.load(fixture.home)
+                let revived = try #require(after.processes.first { $0.name == "shard-1" })
+                #expect(revived.port == victim.port)
+                #expect(revived.pid != victim.pid)
+                #expect(revived.restarts == 1)
+                #expect(after.apiKey == fixture.cluster.apiKey)
+                // Another length, so that the answer does not come from the cache.
+                #expect(try await fixture.complete("The capital of France is", maxTokens: 25).hasPrefix(before))
+            }
+        }
+    }
+
+    @Test("up, status, key, ingest, ask, chat and down work on one home, and a second up is refused")
+    func commands() async throws {
+        try await withTemporaryDirectory { scratch in
+            var supervisor: ProcessIdentity?
+            var members: [ClusterFile.Member] = []
+            try await ClusterFixture.with(shards: 2, scratch: scratch) { fixture in
+                supervisor = fixture.cluster.supervisor
+                members = fixture.cluster.processes
+                let home = ["--home", fixture.home.path]
+
+                let second = try await ClusterFixture.fathom(["up", "--detach"] + home, scratch: scratch)
+                #expect(second.status != 0)
+                #expect(second.output.contains("already"))
+
+                let status = try await ClusterFixture.fathom(["status"] + home, scratch: scratch)
+                #expect(status.status == 0, "\(status.output)")
+                #expect(status.output.contains("shard-1"))
+                #expect(status.output.contains("\nready"))
+
+                let head = try #require(members.first { $0.name == "shard-0" })
+                let probe = try await ClusterFixture.fathom(["probe", "--address", head.address], scratch: scratch)
+                #expect(probe.status == 0, "\(probe.output)")
+                let deadProbe = try await ClusterFixture.fathom(
+                    ["probe", "--address", "127.0.0.1:1", "--timeout", "0.2"], scratch: scratch)
+                #expect(deadProbe.status == 1)
+
+                try write("# Lanterns\n\nThe code word of the night shift is heliotrope.\n", to: scratch + "/docs/lanterns.md")
+                try write("Lunch is served at noon in the east hall.\n", to: scratch + "/docs/lunch.txt")
+                let ingest = try await ClusterFixture.fathom(
+                    ["ingest", scratch + "/docs", "--store", "t"] + home, scratch: scratch)
+                #expect(ingest.status == 0, "\(ingest.output)")
+                #expect(ingest.output.contains("2 of 2 documents"))
+                let ask = try await ClusterFixture.fathom(
+                    ["ask", "What is the code word of the night shift?", "--store", "t"] + home, scratch: scratch)
+                #expect(ask.status == 0, "\(ask.output)")
+                #expect(ask.output.contains("[1] lanterns.md"), "\(ask.output)")
+                let unknown = try await ClusterFixture.fathom(["ask", "?", "--store", "none"] + home, scratch: scratch)
+                #expect(unknown.status == 1)
+                #expect(unknown.output.contains("fathom ingest"))
+
+                let key = try await ClusterFixture.fathom(["key", "create", "--tenant", "acme"] + home, scratch: scratch)
+                #expect(key.output.hasPrefix("fk-"))
+                let keys = try await ClusterFixture.fathom(["key", "list"] + home, scratch: scratch)
+                #expect(keys.output.contains("acme"))
+                #expect(!keys.output.contains(key.output.trimmingCharacters(in: .whitespacesAndNewlines)))
+                // Standard input is empty: the conversation ends before it begins.
+                let chat = try await ClusterFixture.fathom(["chat"] + home, scratch: scratch)
+                #expect(chat.status == 0, "\(chat.output)")
+            }
+            #expect(supervisor?.isRunning == false)
+            #expect(members.filter(\.identity.isRunning) == [])
+            let home = HomeDirectory(path: scratch + "/home")
+            #expect(!FileManager.default.fileExists(atPath: home.clusterFile))
+            let status = try await ClusterFixture.fathom(["status", "--home", home.path], scratch: scratch)
+            #expect(status.status == 1)
+            #expect(status.output.contains("fathom up"))
+        }
+    }
+
+    @Test("when the supervisor is killed nothing of the cluster is left")
+    func supervisorKilled() async throws {
+        try await withTemporaryDirectory { scratch in
+            try await ClusterFixture.with(shards: 2, scratch: scratch) { fixture in
+                fixture.cluster.supervisor.send(SIGKILL)
+                let isOver = await poll(within: .seconds(20)) {
+                    !fixture.cluster.processes.contains(where: \.identity.isRunning)
+                }
+                #expect(isOver)
+                #expect(!fixture.home.isLive)
+            }
+        }
+    }
+}
