@@ -3,9 +3,9 @@ import Foundation
 /// A model's chat template: turns messages into the prompt text that the model was trained on.
 ///
 /// Templates are Jinja2, rendered as transformers renders them: `trim_blocks` and `lstrip_blocks` on, `break` and
-/// `continue` allowed, `tojson` that keeps Unicode, `raise_exception` and `strftime_now` as functions. They come with model
-/// files, so they are not trusted: they can do nothing but make text, and steps, output, nesting and value sizes are
-/// bounded. What is not implemented is refused when the template is parsed. Immutable; may be used from any thread.
+/// `continue` allowed, `tojson` that keeps Unicode, `raise_exception` and `strftime_now` as functions. They come with
+/// model files, so they are not trusted: they can do nothing but make text, and steps, output, nesting and value sizes
+/// are bounded. What is not implemented is refused when the template is parsed. Immutable; may be used from any thread.
 package struct ChatTemplate: Sendable {
     /// The template's text.
     package let source: String
@@ -26,8 +26,8 @@ package struct ChatTemplate: Sendable {
     /// - Parameters:
     ///   - messages: objects with `role` and `content`, and whatever else the template knows.
     ///   - addGenerationPrompt: whether the prompt ends where the assistant's answer begins.
-    ///   - variables: everything else, such as `bos_token`, `eos_token`, `tools`. `tools` and `documents` are none unless
-    ///     given, as in transformers.
+    ///   - variables: everything else, such as `bos_token`, `eos_token`, `tools`. `tools` and `documents` are none
+    ///     unless given, as in transformers.
     ///   - secondsSince1970: the time that `strftime_now` tells, in UTC; nil for now.
     /// - Throws: `ChatTemplateError` with `raised` when the template refuses the messages, `evaluation` or
     ///   `limitExceeded` when it fails.

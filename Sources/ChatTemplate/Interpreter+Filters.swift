@@ -57,9 +57,11 @@ extension Interpreter {
             var total = arguments.value(1, "start") ?? .int(0)
             let attribute = arguments.value(0, "attribute")
             for element in try elements(of: value) {
-                total = try apply(.add, total, try attribute.map { key throws(ChatTemplateError) in
-                    try path(key, of: element)
-                } ?? element)
+                total = try apply(
+                    .add, total,
+                    try attribute.map { key throws(ChatTemplateError) in
+                        try path(key, of: element)
+                    } ?? element)
             }
             return total
         default:
@@ -97,7 +99,9 @@ extension Interpreter {
             }
             return .string(result)
         case .trim:
-            if case .string(let characters) = arguments.value(0, "chars") { return .string(PythonString.strip(text, characters)) }
+            if case .string(let characters) = arguments.value(0, "chars") {
+                return .string(PythonString.strip(text, characters))
+            }
             return .string(PythonString.strip(text))
         case .replace:
             let limit = arguments.value(2, "count")?.integer
@@ -138,7 +142,8 @@ extension Interpreter {
     }
 
     private func json(_ value: Value, _ arguments: CallArguments) throws(ChatTemplateError) -> String {
-        // The order of transformers' own filter: ensure_ascii, indent, separators, sort_keys; Jinja's takes indent first.
+        // The order of transformers' own filter: ensure_ascii, indent, separators, sort_keys; Jinja's takes indent
+        // first.
         var indent = arguments.named.first { $0.name == "indent" }?.value.integer
         if indent == nil, arguments.positional.count == 1 { indent = arguments.positional[0].integer }
         guard indent.map({ (0...64).contains($0) }) ?? true else { throw failure("indent must be in 0 ... 64") }
@@ -184,9 +189,12 @@ extension Interpreter {
             if let key = arguments.value(1, "attribute") {
                 values = try values.map { element throws(ChatTemplateError) in try path(key, of: element) }
             }
-            return .string(try join(values, try arguments.value(0, "d").map { separator throws(ChatTemplateError) in
-                try text(of: separator)
-            } ?? ""))
+            return .string(
+                try join(
+                    values,
+                    try arguments.value(0, "d").map { separator throws(ChatTemplateError) in
+                        try text(of: separator)
+                    } ?? ""))
         case .reverse:
             if case .string(let text) = value {
                 return .string(String(String.UnicodeScalarView(text.unicodeScalars.reversed())))
@@ -194,7 +202,9 @@ extension Interpreter {
             return .list(try elements(of: value).reversed())
         case .items:
             if value.isUndefined { return .list([]) }
-            guard case .dictionary(let dictionary) = value else { throw failure("items needs a dict, got \(value.typeName)") }
+            guard case .dictionary(let dictionary) = value else {
+                throw failure("items needs a dict, got \(value.typeName)")
+            }
             return .list(dictionary.items.map { .tuple([$0.key.value, $0.value]) })
         case .dictsort: return try sortedItems(value, arguments)
         case .sort:
@@ -220,7 +230,8 @@ extension Interpreter {
             }
             return .list(kept)
         case .map: return .list(try map(try elements(of: value), arguments))
-        case .select, .reject, .selectattr, .rejectattr: return .list(try select(filter, try elements(of: value), arguments))
+        case .select, .reject, .selectattr, .rejectattr:
+            return .list(try select(filter, try elements(of: value), arguments))
         case .attr:
             guard case .string(let name) = arguments.positional.first else { throw failure("attr needs a name") }
             return try attribute(name, of: value)
@@ -236,7 +247,9 @@ extension Interpreter {
                 return found.isUndefined ? fallback ?? found : found
             }
         }
-        guard case .string(let name) = arguments.positional.first else { throw failure("map needs a filter or attribute") }
+        guard case .string(let name) = arguments.positional.first else {
+            throw failure("map needs a filter or attribute")
+        }
         let rest = CallArguments(positional: Array(arguments.positional.dropFirst()), named: arguments.named)
         return try values.map { value throws(ChatTemplateError) in try filter(name, value, rest) }
     }
@@ -283,7 +296,9 @@ extension Interpreter {
     }
 
     private func sortedItems(_ value: Value, _ arguments: CallArguments) throws(ChatTemplateError) -> Value {
-        guard case .dictionary(let dictionary) = value else { throw failure("dictsort needs a dict, got \(value.typeName)") }
+        guard case .dictionary(let dictionary) = value else {
+            throw failure("dictsort needs a dict, got \(value.typeName)")
+        }
         var position = 0
         if case .string("value") = arguments.value(1, "by") { position = 1 }
         let items = dictionary.items.map { Value.tuple([$0.key.value, $0.value]) }

@@ -1,10 +1,11 @@
-/// The methods that values have in templates. Those that would change a list or dictionary in place do not exist: values
-/// are immutable here, as they are in the sandbox that templates run in elsewhere.
+/// The methods that values have in templates. Those that would change a list or dictionary in place do not exist:
+/// values are immutable here, as they are in the sandbox that templates run in elsewhere.
 enum Methods {
     static let ofDictionary: Set<String> = ["items", "keys", "values", "get", "copy"]
     static let ofList: Set<String> = ["index", "count", "copy"]
     static let ofString: Set<String> = [
-        "strip", "lstrip", "rstrip", "split", "rsplit", "splitlines", "startswith", "endswith", "replace", "upper", "lower",
+        "strip", "lstrip", "rstrip", "split", "rsplit", "splitlines", "startswith", "endswith", "replace", "upper",
+        "lower",
         "title", "capitalize", "find", "rfind", "index", "count", "join", "isdigit", "isnumeric", "isalpha", "isalnum",
         "isspace", "isupper", "islower", "removeprefix", "removesuffix", "zfill", "ljust", "rjust", "format",
     ]
@@ -47,7 +48,9 @@ extension Interpreter {
         }
     }
 
-    private func callMethod(_ name: String, _ text: String, _ arguments: CallArguments) throws(ChatTemplateError) -> Value {
+    private func callMethod(
+        _ name: String, _ text: String, _ arguments: CallArguments
+    ) throws(ChatTemplateError) -> Value {
         func string(_ index: Int, _ argument: String) throws(ChatTemplateError) -> String {
             guard case .string(let value) = arguments.value(index, argument) else {
                 throw failure("\(name) needs a string")
@@ -93,7 +96,8 @@ extension Interpreter {
         case "splitlines": return .list(PythonString.lines(text).map(Value.string))
         case "startswith": return .bool(try affixes().contains { text.utf8.starts(with: $0.utf8) })
         case "endswith": return .bool(try affixes().contains { text.utf8.reversed().starts(with: $0.utf8.reversed()) })
-        case "replace": return .string(try replace(text, try string(0, "old"), try string(1, "new"), try limit(2, "count")))
+        case "replace":
+            return .string(try replace(text, try string(0, "old"), try string(1, "new"), try limit(2, "count")))
         case "upper": return .string(text.uppercased())
         case "lower": return .string(text.lowercased())
         case "title": return .string(PythonString.title(text))
@@ -114,18 +118,22 @@ extension Interpreter {
         case "join":
             guard let values = arguments.positional.first else { throw failure("join needs a list") }
             return .string(try join(try elements(of: values), text))
-        case "isdigit", "isnumeric": return .bool(!text.isEmpty && scalars.allSatisfy { $0.properties.numericType != nil })
+        case "isdigit", "isnumeric":
+            return .bool(!text.isEmpty && scalars.allSatisfy { $0.properties.numericType != nil })
         case "isalpha": return .bool(!text.isEmpty && scalars.allSatisfy { isLetter($0) })
         case "isalnum":
             return .bool(!text.isEmpty && scalars.allSatisfy { isLetter($0) || $0.properties.numericType != nil })
         case "isspace": return .bool(!text.isEmpty && scalars.allSatisfy(\.isPythonSpace))
         case "isupper":
-            return .bool(scalars.contains { $0.properties.isUppercase } && !scalars.contains { $0.properties.isLowercase })
+            return .bool(
+                scalars.contains { $0.properties.isUppercase } && !scalars.contains { $0.properties.isLowercase })
         case "islower":
-            return .bool(scalars.contains { $0.properties.isLowercase } && !scalars.contains { $0.properties.isUppercase })
+            return .bool(
+                scalars.contains { $0.properties.isLowercase } && !scalars.contains { $0.properties.isUppercase })
         case "removeprefix":
             let prefix = try string(0, "prefix")
-            return .string(text.utf8.starts(with: prefix.utf8) ? String(scalars.dropFirst(prefix.unicodeScalars.count)) : text)
+            return .string(
+                text.utf8.starts(with: prefix.utf8) ? String(scalars.dropFirst(prefix.unicodeScalars.count)) : text)
         case "removesuffix":
             let suffix = try string(0, "suffix")
             let has = text.utf8.reversed().starts(with: suffix.utf8.reversed())
@@ -191,7 +199,9 @@ extension Interpreter {
                 result.unicodeScalars.append(scalar)
                 continue
             }
-            guard scalar == "{", let end = scalars.firstIndex(of: "}") else { throw failure("a single brace in a format") }
+            guard scalar == "{", let end = scalars.firstIndex(of: "}") else {
+                throw failure("a single brace in a format")
+            }
             let field = String(scalars[..<end])
             scalars = scalars[scalars.index(after: end)...]
             let value: Value?

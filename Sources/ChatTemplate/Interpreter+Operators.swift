@@ -200,7 +200,8 @@ extension Interpreter {
         case .list(let values), .tuple(let values):
             if let index = key.integer {
                 let position = index < 0 ? index + values.count : index
-                return values.indices.contains(position) ? values[position] : .undefined("index \(index) is outside; it")
+                return values.indices.contains(position)
+                    ? values[position] : .undefined("index \(index) is outside; it")
             }
         case .string(let text):
             if let index = key.integer {

@@ -7,7 +7,9 @@ extension Interpreter {
             return argument
         }
         func integer(_ value: Value) throws(ChatTemplateError) -> Int {
-            guard let integer = value.integer else { throw failure("test \(name) needs an integer, got \(value.typeName)") }
+            guard let integer = value.integer else {
+                throw failure("test \(name) needs an integer, got \(value.typeName)")
+            }
             return integer
         }
         switch test {
@@ -55,7 +57,9 @@ extension Interpreter {
 
     private func isCased(_ value: Value, upper: Bool) throws(ChatTemplateError) -> Bool {
         let scalars = try text(of: value).unicodeScalars
-        let (wanted, other) = (scalars.contains { $0.properties.isUppercase }, scalars.contains { $0.properties.isLowercase })
+        let (wanted, other) = (
+            scalars.contains { $0.properties.isUppercase }, scalars.contains { $0.properties.isLowercase }
+        )
         return upper ? wanted && !other : other && !wanted
     }
 }

@@ -54,7 +54,8 @@ extension Interpreter {
     }
 
     /// `json.dumps(value, ensure_ascii=False)`, as transformers defines `tojson` for chat templates.
-    func json(_ value: Value, indent: Int?, separators: (item: String, key: String)) throws(ChatTemplateError) -> String {
+    func json(_ value: Value, indent: Int?, separators: (item: String, key: String)) throws(ChatTemplateError) -> String
+    {
         var text = ""
         try appendJSON(value, indent: indent, separators: separators, to: &text, depth: 0)
         return text
@@ -143,7 +144,8 @@ extension Interpreter {
             case "s": text += try self.text(of: value)
             case "r": try appendRepresentation(of: value, to: &text, depth: 0)
             case "d", "i":
-                guard let number = value.integer ?? value.number.flatMap({ Int(exactly: $0.rounded(.towardZero)) }) else {
+                guard let number = value.integer ?? value.number.flatMap({ Int(exactly: $0.rounded(.towardZero)) })
+                else {
                     throw failure("%d needs a number, got \(value.typeName)")
                 }
                 text += String(number)
@@ -193,7 +195,9 @@ enum PythonNumber {
             return sign + integer.prefix(1) + fraction + "e" + (power < 0 ? "-" : "+") + padded
         }
         if point <= 0 { return sign + "0." + String(repeating: "0", count: -point) + integer }
-        if integer.count <= point { return sign + integer + String(repeating: "0", count: point - integer.count) + ".0" }
+        if integer.count <= point {
+            return sign + integer + String(repeating: "0", count: point - integer.count) + ".0"
+        }
         return sign + integer.prefix(point) + "." + integer.dropFirst(point)
     }
 

@@ -211,8 +211,10 @@ final class Interpreter {
         switch expression {
         case .literal(let value): return Value(value)
         case .name(let name): return scope.value(name) ?? .undefined("'\(name)'")
-        case .list(let items): return .list(try items.map { item throws(ChatTemplateError) in try evaluate(item, scope) })
-        case .tuple(let items): return .tuple(try items.map { item throws(ChatTemplateError) in try evaluate(item, scope) })
+        case .list(let items):
+            return .list(try items.map { item throws(ChatTemplateError) in try evaluate(item, scope) })
+        case .tuple(let items):
+            return .tuple(try items.map { item throws(ChatTemplateError) in try evaluate(item, scope) })
         case .dictionary(let items):
             var dictionary = ValueDictionary()
             for (key, value) in items {
@@ -230,7 +232,9 @@ final class Interpreter {
                 guard let part else { return nil }
                 let value = try evaluate(part, scope)
                 if case .none = value { return nil }
-                guard let bound = value.integer else { throw failure("slice bounds must be integers, got \(value.typeName)") }
+                guard let bound = value.integer else {
+                    throw failure("slice bounds must be integers, got \(value.typeName)")
+                }
                 return bound
             }
             return try slice(
@@ -337,9 +341,11 @@ final class Interpreter {
         switch function {
         case .raiseException:
             let message = arguments.positional.first
-            throw ChatTemplateError(code: .raised, message: try message.map { value throws(ChatTemplateError) in
-                try text(of: value)
-            } ?? "the template refused the messages")
+            throw ChatTemplateError(
+                code: .raised,
+                message: try message.map { value throws(ChatTemplateError) in
+                    try text(of: value)
+                } ?? "the template refused the messages")
         case .strftimeNow:
             guard case .string(let format) = arguments.positional.first else {
                 throw failure("strftime_now needs a format")

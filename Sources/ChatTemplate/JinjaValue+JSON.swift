@@ -3,8 +3,8 @@ extension JinjaValue {
     ///
     /// Of a key that occurs twice the last value counts. Numbers without fraction or exponent that fit 64 bits are
     /// integers.
-    /// - Throws: `ChatTemplateError` with `invalidJSON`, naming the byte, for anything else than one JSON value nested at
-    ///   most 64 deep.
+    /// - Throws: `ChatTemplateError` with `invalidJSON`, naming the byte, for anything else than one JSON value
+    ///   nested at most 64 deep.
     package init(json text: String) throws(ChatTemplateError) {
         var parser = JSONParser(bytes: Array(text.utf8))
         self = try parser.document()
@@ -102,7 +102,9 @@ private struct JSONParser {
         }
         _ = consume("-")
         let integerStart = index
-        guard digits(), bytes[integerStart] != 0x30 || index == integerStart + 1 else { throw error("expected a value") }
+        guard digits(), bytes[integerStart] != 0x30 || index == integerStart + 1 else {
+            throw error("expected a value")
+        }
         var isInteger = true
         if consume(".") {
             isInteger = false

@@ -1,6 +1,6 @@
-/// Cuts a template into tokens, as Jinja2 does with `trim_blocks` and `lstrip_blocks` on, which is how chat templates are
-/// rendered everywhere: the first line break after a block tag goes, and so does the white space before a block tag that
-/// is the first thing on its line. `-` in a tag removes all white space on its side, `+` keeps it all.
+/// Cuts a template into tokens, as Jinja2 does with `trim_blocks` and `lstrip_blocks` on, which is how chat templates
+/// are rendered everywhere: the first line break after a block tag goes, and so does the white space before a block tag
+/// that is the first thing on its line. `-` in a tag removes all white space on its side, `+` keeps it all.
 struct Lexer {
     private let source: [Unicode.Scalar]
     private var index = 0
@@ -25,7 +25,11 @@ struct Lexer {
         var previous: Unicode.Scalar = " "
         for scalar in text.unicodeScalars {
             // Every kind of line break is "\n" inside.
-            if scalar == "\r" { scalars.append("\n") } else if scalar != "\n" || previous != "\r" { scalars.append(scalar) }
+            if scalar == "\r" {
+                scalars.append("\n")
+            } else if scalar != "\n" || previous != "\r" {
+                scalars.append(scalar)
+            }
             previous = scalar
         }
         // One line break at the end of the template is the editor's.
@@ -296,7 +300,8 @@ struct Lexer {
             digits = scalar == "x" ? 2 : scalar == "u" ? 4 : 8
             let first = index + 2
             let hex = String(String.UnicodeScalarView(source[first..<min(first + digits, source.count)]))
-            guard hex.utf8.count == digits, let value = UInt32(hex, radix: 16), let decoded = Unicode.Scalar(value) else {
+            guard hex.utf8.count == digits, let value = UInt32(hex, radix: 16), let decoded = Unicode.Scalar(value)
+            else {
                 throw ChatTemplateError(code: .syntax, message: "an invalid \\\(scalar) escape", line: line)
             }
             text.append(decoded)
@@ -312,7 +317,8 @@ struct Lexer {
 extension Unicode.Scalar {
     /// What Python's `str.isspace` calls white space.
     var isPythonSpace: Bool {
-        value < 0x80 ? value == 0x20 || (0x09...0x0D).contains(value) || (0x1C...0x1F).contains(value) : properties.isWhitespace
+        value < 0x80
+            ? value == 0x20 || (0x09...0x0D).contains(value) || (0x1C...0x1F).contains(value) : properties.isWhitespace
     }
 
     var isDigit: Bool { (0x30...0x39).contains(value) }

@@ -52,7 +52,8 @@ struct Parser {
         operatorCount += 1
         guard operatorCount <= Self.maxOperators else {
             throw ChatTemplateError(
-                code: .limitExceeded, message: "more than \(Self.maxOperators) operators in one tag", line: current.line)
+                code: .limitExceeded, message: "more than \(Self.maxOperators) operators in one tag", line: current.line
+            )
         }
     }
 
@@ -355,7 +356,9 @@ struct Parser {
 
     private mutating func sum() throws(ChatTemplateError) -> Expression {
         var left = try concatenation()
-        while case .mark(let mark) = current.kind, mark == "+" || mark == "-", let found = BinaryOperator(rawValue: mark) {
+        while case .mark(let mark) = current.kind, mark == "+" || mark == "-",
+            let found = BinaryOperator(rawValue: mark)
+        {
             advance()
             try countOperator()
             left = .binary(found, left, try concatenation())

@@ -135,7 +135,8 @@ enum PythonString {
 
     /// `repr(text)`.
     static func representation(of text: String) -> String {
-        let quote: Unicode.Scalar = text.utf8.contains(UInt8(ascii: "'")) && !text.utf8.contains(UInt8(ascii: "\"")) ? "\"" : "'"
+        let quote: Unicode.Scalar =
+            text.utf8.contains(UInt8(ascii: "'")) && !text.utf8.contains(UInt8(ascii: "\"")) ? "\"" : "'"
         var result = String.UnicodeScalarView([quote])
         for scalar in text.unicodeScalars {
             switch scalar {
@@ -148,9 +149,11 @@ enum PythonString {
                 if isPrintable(scalar) {
                     result.append(scalar)
                 } else {
-                    let (prefix, width) = scalar.value < 0x100 ? ("\\x", 2) : scalar.value < 0x10000 ? ("\\u", 4) : ("\\U", 8)
+                    let (prefix, width) =
+                        scalar.value < 0x100 ? ("\\x", 2) : scalar.value < 0x10000 ? ("\\u", 4) : ("\\U", 8)
                     let hex = String(scalar.value, radix: 16)
-                    result.append(contentsOf: (prefix + String(repeating: "0", count: width - hex.count) + hex).unicodeScalars)
+                    result.append(
+                        contentsOf: (prefix + String(repeating: "0", count: width - hex.count) + hex).unicodeScalars)
                 }
             }
         }

@@ -76,7 +76,8 @@ package final class GGUFFile: Sendable {
         if let tensor = tensors[name] { return tensor }
         if let type = unreadableTypes[name] {
             throw ModelFileError(
-                code: .unsupportedType, message: "\(path): tensor \(name) has element type \(type), which is not supported")
+                code: .unsupportedType,
+                message: "\(path): tensor \(name) has element type \(type), which is not supported")
         }
         throw ModelFileError(code: .missingTensor, message: "\(path): tensor \(name) is missing")
     }

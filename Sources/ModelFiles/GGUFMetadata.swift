@@ -40,7 +40,8 @@ package struct GGUFMetadata: Sendable {
         try required(key, try boolIfPresent(key))
     }
 
-    /// The strings under `key`, as `String`s; for vocabularies prefer `stringArray`. - Throws: `missingKey`, `wrongType`.
+    /// The strings under `key`, as `String`s; for vocabularies prefer `stringArray`. - Throws: `missingKey`,
+    /// `wrongType`.
     package func strings(_ key: String) throws(ModelFileError) -> [String] {
         Array(try stringArray(key))
     }

@@ -65,7 +65,8 @@ struct GGUFParser {
         let fitting = UInt64(cursor.remaining / minimumBytes)
         guard count <= min(limit, fitting) else {
             throw cursor.error(
-                .tooLarge, at: start, "\(count) \(what), expected at most \(min(limit, fitting)) in what is left of the file")
+                .tooLarge, at: start,
+                "\(count) \(what), expected at most \(min(limit, fitting)) in what is left of the file")
         }
         return Int(count)
     }
@@ -160,7 +161,8 @@ struct GGUFParser {
             let got = value.integer.map(String.init) ?? "\(value.type)"
             throw ModelFileError(
                 code: .malformed,
-                message: "\(cursor.path): general.alignment is \(got), expected a power of two in 8 ... \(Limit.alignment)")
+                message:
+                    "\(cursor.path): general.alignment is \(got), expected a power of two in 8 ... \(Limit.alignment)")
         }
         return alignment
     }
@@ -195,7 +197,8 @@ struct GGUFParser {
             }
             guard let byteCount = type.byteCount(shape: shape) else {
                 throw failure(
-                    .malformed, "of shape \(shape) is not whole rows of \(type.name) blocks of \(type.blockSize) elements")
+                    .malformed,
+                    "of shape \(shape) is not whole rows of \(type.name) blocks of \(type.blockSize) elements")
             }
             guard relative % UInt64(alignment) == 0 else {
                 throw failure(.badOffset, "starts at data offset \(relative), expected a multiple of \(alignment)")
@@ -220,7 +223,8 @@ struct GGUFParser {
         let dimensions = try cursor.integer(UInt32.self, "a tensor's dimension count")
         guard dimensions <= Limit.dimensions else {
             throw cursor.error(
-                .tooLarge, at: start, "tensor \(name) has \(dimensions) dimensions, expected at most \(Limit.dimensions)")
+                .tooLarge, at: start,
+                "tensor \(name) has \(dimensions) dimensions, expected at most \(Limit.dimensions)")
         }
         var shape: [Int] = []
         for _ in 0..<dimensions {

@@ -10,7 +10,9 @@ package struct GGUFStringArray: Sendable, RandomAccessCollection {
 
     /// The given strings.
     package init(_ strings: some Sequence<String>) {
-        for string in strings { string.utf8.withContiguousStorageIfAvailable { append($0) } ?? append(Array(string.utf8)) }
+        for string in strings {
+            string.utf8.withContiguousStorageIfAvailable { append($0) } ?? append(Array(string.utf8))
+        }
     }
 
     package var startIndex: Int { 0 }

@@ -25,8 +25,8 @@ package final class MappedFile: Sendable {
 
     /// Maps the file at `path`.
     ///
-    /// - Throws: `ModelFileError` with `inputOutput` when it cannot be opened or is not a regular file, `truncated` when
-    ///   it is empty.
+    /// - Throws: `ModelFileError` with `inputOutput` when it cannot be opened or is not a regular file, `truncated`
+    ///   when it is empty.
     package init(path: String) throws(ModelFileError) {
         func failure(_ what: String, _ number: Int32) -> ModelFileError {
             ModelFileError(code: .inputOutput, message: "\(path): \(what): \(String(cString: strerror(number)))")

@@ -41,7 +41,8 @@ package final class SafetensorsFile: Sendable {
         guard headerByteCount >= 2, headerByteCount <= Self.maxHeaderBytes else {
             throw cursor.error(
                 headerByteCount < 2 ? .malformed : .badMagic, at: 0,
-                "a header of \(headerByteCount) bytes, expected 2 ... \(Self.maxHeaderBytes); is this a safetensors file?")
+                "a header of \(headerByteCount) bytes, expected 2 ... \(Self.maxHeaderBytes); is this a safetensors file?"
+            )
         }
         let json = try cursor.take(headerByteCount, "the header")
         let header = try SafetensorsHeader(json, path: file.path, base: 8)
@@ -84,7 +85,8 @@ package final class SafetensorsFile: Sendable {
         if let tensor = tensors[name] { return tensor }
         if let type = unreadableTypes[name] {
             throw ModelFileError(
-                code: .unsupportedType, message: "\(path): tensor \(name) has element type \(type), which is not supported")
+                code: .unsupportedType,
+                message: "\(path): tensor \(name) has element type \(type), which is not supported")
         }
         throw ModelFileError(code: .missingTensor, message: "\(path): tensor \(name) is missing")
     }

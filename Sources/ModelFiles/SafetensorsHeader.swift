@@ -102,7 +102,8 @@ struct SafetensorsHeader {
         }
         guard offsets[0] <= offsets[1] else {
             throw error(
-                .badOffset, at: start, "tensor \(name.prefix(256)) ends at \(offsets[1]), before its start at \(offsets[0])")
+                .badOffset, at: start,
+                "tensor \(name.prefix(256)) ends at \(offsets[1]), before its start at \(offsets[0])")
         }
         entries.append(
             Entry(name: name, shape: shape, type: type, range: offsets[0]..<offsets[1], fileOffset: base + start))

@@ -40,7 +40,11 @@ struct BasicTokenizer: Sendable {
             let standsAlone = isPunctuation(scalar, scalarClass)
             if standsAlone { flush() }
             guard goesOn else { return }
-            if word.scalarCount == 0 { word.range = source } else { word.range = word.range.lowerBound..<source.upperBound }
+            if word.scalarCount == 0 {
+                word.range = source
+            } else {
+                word.range = word.range.lowerBound..<source.upperBound
+            }
             if scalar.value < 0x80 {
                 word.utf8.append(UInt8(scalar.value))
             } else {

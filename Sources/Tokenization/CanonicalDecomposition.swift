@@ -2,8 +2,8 @@ import Foundation
 
 /// Canonical decompositions (NFD) of single scalars.
 ///
-/// Foundation decomposes strings, slowly; texts need it scalar by scalar and fast. Hangul is computed, the rest comes from
-/// a table that is made once.
+/// Foundation decomposes strings, slowly; texts need it scalar by scalar and fast. Hangul is computed, the rest comes
+/// from a table that is made once.
 struct CanonicalDecomposition: Sendable {
     /// The blocks that hold scalars with decompositions, Hangul syllables excepted.
     private static let blocks: [ClosedRange<UInt32>] = [

@@ -1,7 +1,7 @@
 /// Cuts text into the words that byte-pair merges never cross.
 ///
-/// Models name theirs in `tokenizer.ggml.pre`; each is a regular expression, or several applied one after the other, each
-/// to the pieces the one before left. They are written out by hand here, over Unicode scalars.
+/// Models name theirs in `tokenizer.ggml.pre`; each is a regular expression, or several applied one after the other,
+/// each to the pieces the one before left. They are written out by hand here, over Unicode scalars.
 package enum PreTokenizer: String, Sendable, CaseIterable {
     /// GPT-2: contractions, letters, numbers, other marks, each with the space before; white space.
     case gpt2
@@ -86,7 +86,10 @@ package enum PreTokenizer: String, Sendable, CaseIterable {
         }
     }
 
-    // MARK: - (?i:'(s|t|re|ve|m|ll|d))|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+    // MARK: - Llama 3
+
+    // (?i:'(s|t|re|ve|m|ll|d))|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+
+    // |\s+(?!\S)|\s+
 
     private static func splitLlama(
         _ text: ScalarReader, _ range: Range<Int>, maxDigits: Int, _ word: (Range<Int>) -> Void

@@ -35,8 +35,8 @@ package struct WordPieceTokenizer: Tokenizer {
     ///   - vocabularyPath: path of `vocab.txt`.
     ///   - maxLength: most tokens that `encode` gives with special tokens, at least 2.
     ///   - lowercases: whether the model is an uncased one.
-    /// - Throws: `TokenizationError` with `inputOutput`, or `malformed` when `[UNK]`, `[CLS]` or `[SEP]` is missing or a
-    ///   token occurs twice.
+    /// - Throws: `TokenizationError` with `inputOutput`, or `malformed` when `[UNK]`, `[CLS]` or `[SEP]` is missing
+    ///   or a token occurs twice.
     package init(vocabularyPath: String, maxLength: Int = 256, lowercases: Bool = true) throws {
         let data: Data
         do {
@@ -57,7 +57,8 @@ package struct WordPieceTokenizer: Tokenizer {
     }
 
     /// A tokeniser with the given tokens, whose ids are their positions. `source` is named in errors.
-    package init(tokens: [String], maxLength: Int = 256, lowercases: Bool = true, source: String = "vocabulary") throws {
+    package init(tokens: [String], maxLength: Int = 256, lowercases: Bool = true, source: String = "vocabulary") throws
+    {
         func malformed(_ message: String) -> TokenizationError {
             TokenizationError(code: .malformed, message: "\(source): \(message)")
         }

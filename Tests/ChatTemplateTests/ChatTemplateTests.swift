@@ -51,7 +51,8 @@ struct ChatTemplateTests {
         arguments: [
             ("a\n{{ 1 + }}", 2), ("{% if x %}\n\nno end", 3), ("{% frobnicate %}", 1), ("\n{{ x | frobnicate }}", 2),
             ("{{ x is frobnicated }}", 1), ("{{ 'open }}", 1), ("{{ (1, 2 }}", 1), ("{# open", 1), ("{% raw %}\n", 1),
-            ("{{ a b }}", 1), ("{% endif %}", 1), ("{% for x y %}{% endfor %}", 1), ("\n\n{{ 99999999999999999999 }}", 3),
+            ("{{ a b }}", 1), ("{% endif %}", 1), ("{% for x y %}{% endfor %}", 1),
+            ("\n\n{{ 99999999999999999999 }}", 3),
             ("{% break %}", 1), ("{% include 'x' %}", 1), ("{{ ? }}", 1), ("{{ '\\ud800' }}", 1), ("{{ }", 1),
         ])
     func syntax(source: String, line: Int) {
@@ -122,7 +123,9 @@ struct ChatTemplateTests {
     @Test("mutated templates are rendered or refused, and never crash")
     func mutations() throws {
         let sources = try ChatTemplateFixture.load().cases.map(\.template)
-        let parts = ["{{", "}}", "{%", "%}", "-", "(", ")", "[", "]", "|", ".", "'", "if", "for", "in", " ", "x", "0", ":", ","]
+        let parts = [
+            "{{", "}}", "{%", "%}", "-", "(", ")", "[", "]", "|", ".", "'", "if", "for", "in", " ", "x", "0", ":", ",",
+        ]
         var random = SplitMix64(state: 11)
         var limits = ChatTemplateLimits()
         limits.maxSteps = 20_000

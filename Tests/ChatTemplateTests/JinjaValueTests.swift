@@ -5,7 +5,8 @@ import Testing
 struct JinjaValueTests {
     @Test("JSON becomes values, with the order of keys")
     func json() throws {
-        let value = try JinjaValue(json: #" {"b": [1, -2.5, 1e3, true, null], "a": "é\u00e9\ud83d\ude00\n", "b2": {}} "#)
+        let value = try JinjaValue(
+            json: #" {"b": [1, -2.5, 1e3, true, null], "a": "é\u00e9\ud83d\ude00\n", "b2": {}} "#)
         #expect(value == ["b": [1, -2.5, 1000.0, true, nil], "a": "éé😀\n", "b2": [:]])
         guard case .object(let object) = value else {
             Issue.record("not an object")
@@ -18,7 +19,8 @@ struct JinjaValueTests {
     @Test(
         "invalid JSON is refused",
         arguments: [
-            "", "{", "[1,]", "{\"a\" 1}", "01", "1.", "-", "tru", "\"a", "\"\\x\"", "\"\\ud800\"", "1 2", "\"\n\"", "1e999",
+            "", "{", "[1,]", "{\"a\" 1}", "01", "1.", "-", "tru", "\"a", "\"\\x\"", "\"\\ud800\"", "1 2", "\"\n\"",
+            "1e999",
             String(repeating: "[", count: 10_000), "[1", "{\"a\":1,}", "'a'",
         ])
     func invalid(text: String) {

@@ -82,7 +82,10 @@ struct GGUFFileTests {
         let code: ModelFileError.Code
         let mutate: @Sendable (inout GGUFBuilder) -> Void
 
-        init(_ description: String, _ code: ModelFileError.Code, _ mutate: @escaping @Sendable (inout GGUFBuilder) -> Void) {
+        init(
+            _ description: String, _ code: ModelFileError.Code,
+            _ mutate: @escaping @Sendable (inout GGUFBuilder) -> Void
+        ) {
             testDescription = description
             self.code = code
             self.mutate = mutate
@@ -104,7 +107,9 @@ struct GGUFFileTests {
                 $0.keys = [GGUFBuilder.string("abcdefgh")]
             },
             Broken("unknown value type", .unknownType) { $0.key("x", 13, [0]) },
-            Broken("unknown array type", .unknownType) { $0.key("x", 9, GGUFBuilder.bytes(UInt32(99)) + [0, 0, 0, 0, 0, 0, 0, 0]) },
+            Broken("unknown array type", .unknownType) {
+                $0.key("x", 9, GGUFBuilder.bytes(UInt32(99)) + [0, 0, 0, 0, 0, 0, 0, 0])
+            },
             Broken("absurd array count", .tooLarge) {
                 $0.key("x", 9, GGUFBuilder.bytes(UInt32(0)) + GGUFBuilder.bytes(UInt64.max))
             },
@@ -114,17 +119,25 @@ struct GGUFFileTests {
             Broken("absurd string length", .tooLarge) { $0.key("x", 8, GGUFBuilder.bytes(UInt64.max)) },
             Broken("string past the end", .truncated) { $0.key("x", 8, GGUFBuilder.bytes(UInt64(100_000))) },
             Broken("bool of 2", .malformed) { $0.key("x", 7, [2]) },
-            Broken("bool array with a 3", .malformed) { $0.key("x", 9, GGUFBuilder.bytes(UInt32(7)) + GGUFBuilder.bytes(UInt64(1)) + [3]) },
+            Broken("bool array with a 3", .malformed) {
+                $0.key("x", 9, GGUFBuilder.bytes(UInt32(7)) + GGUFBuilder.bytes(UInt64(1)) + [3])
+            },
             Broken("arrays nested too deep", .tooLarge) {
                 $0.key("x", 9, (0..<20).flatMap { _ in GGUFBuilder.bytes(UInt32(9)) + GGUFBuilder.bytes(UInt64(1)) })
             },
             Broken("key twice", .duplicateName) { $0.key("a.u8", 0, [1]) },
             Broken("value not UTF-8", .notUTF8) { $0.key("x", 8, GGUFBuilder.bytes(UInt64(2)) + [0xC3, 0x28]) },
             Broken("array string not UTF-8", .notUTF8) {
-                $0.key("x", 9, GGUFBuilder.bytes(UInt32(8)) + GGUFBuilder.bytes(UInt64(1)) + GGUFBuilder.bytes(UInt64(1)) + [0x80])
+                $0.key(
+                    "x", 9,
+                    GGUFBuilder.bytes(UInt32(8)) + GGUFBuilder.bytes(UInt64(1)) + GGUFBuilder.bytes(UInt64(1)) + [0x80])
             },
-            Broken("key not UTF-8", .notUTF8) { $0.keys.append(GGUFBuilder.bytes(UInt64(3)) + [0xED, 0xA0, 0x80] + [0, 0, 0, 0, 0]) },
-            Broken("alignment not a power of two", .malformed) { $0.key("general.alignment", 4, GGUFBuilder.bytes(UInt32(24))) },
+            Broken("key not UTF-8", .notUTF8) {
+                $0.keys.append(GGUFBuilder.bytes(UInt64(3)) + [0xED, 0xA0, 0x80] + [0, 0, 0, 0, 0])
+            },
+            Broken("alignment not a power of two", .malformed) {
+                $0.key("general.alignment", 4, GGUFBuilder.bytes(UInt32(24)))
+            },
             Broken("alignment zero", .malformed) { $0.key("general.alignment", 4, GGUFBuilder.bytes(UInt32(0))) },
             Broken("alignment a string", .malformed) { $0.key("general.alignment", 8, GGUFBuilder.string("32")) },
             Broken("tensor twice", .duplicateName) { $0.tensor("t.f32", [1], type: 0, offset: 224) },
@@ -167,7 +180,9 @@ struct GGUFFileTests {
 
     @Test("a missing file, a directory and an empty file are refused")
     func notFiles() throws {
-        #expect { try GGUFFile(path: "/nonexistent/model.gguf") } throws: { ($0 as? ModelFileError)?.code == .inputOutput }
+        #expect { try GGUFFile(path: "/nonexistent/model.gguf") } throws: {
+            ($0 as? ModelFileError)?.code == .inputOutput
+        }
         #expect { try GGUFFile(path: "/") } throws: { ($0 as? ModelFileError)?.code == .inputOutput }
         try ModelFixture.withFile([]) { path in
             #expect { try GGUFFile(path: path) } throws: { ($0 as? ModelFileError)?.code == .truncated }

@@ -38,7 +38,7 @@ struct ModelFileFuzzTests {
             mutate(&mutant, &random)
             // A new file each time: the one before may still be mapped.
             try? FileManager.default.removeItem(atPath: path)
-            try Data(mutant).write(to: URL(fileURLWithPath: path))
+            try ModelFixture.write(mutant, to: path)
             do {
                 try open(path)
             } catch is ModelFileError {

@@ -5,7 +5,8 @@ import Testing
 @Suite("SafetensorsFile")
 struct SafetensorsFileTests {
     static func file(_ header: String, data: Int) -> [UInt8] {
-        GGUFBuilder.bytes(UInt64(header.utf8.count)) + Array(header.utf8) + (0..<data).map { UInt8(truncatingIfNeeded: $0) }
+        GGUFBuilder.bytes(UInt64(header.utf8.count)) + Array(header.utf8)
+            + (0..<data).map { UInt8(truncatingIfNeeded: $0) }
     }
 
     static let sample = file(
@@ -54,9 +55,18 @@ struct SafetensorsFileTests {
             (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 9, .badOffset),
             (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#, 12, .badOffset),
             (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, 8, .badOffset),
-            (#"{"a":{"dtype":"I8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"I8","shape":[2],"data_offsets":[1,3]}}"#, 3, .badOffset),
-            (#"{"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"I8","shape":[1],"data_offsets":[2,3]}}"#, 3, .badOffset),
-            (#"{"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"I8","shape":[1],"data_offsets":[1,2]}}"#, 2, .duplicateName),
+            (
+                #"{"a":{"dtype":"I8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"I8","shape":[2],"data_offsets":[1,3]}}"#,
+                3, .badOffset
+            ),
+            (
+                #"{"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"I8","shape":[1],"data_offsets":[2,3]}}"#,
+                3, .badOffset
+            ),
+            (
+                #"{"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"I8","shape":[1],"data_offsets":[1,2]}}"#,
+                2, .duplicateName
+            ),
             (#"{"a":{"dtype":"Q3","shape":[1],"data_offsets":[0,1]}}"#, 1, .unknownType),
             (#"{"a":{"dtype":"F32","shape":[9223372036854775807,9],"data_offsets":[0,1]}}"#, 1, .tooLarge),
             (#"{"a":{"dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,1]}}"#, 1, .tooLarge),
@@ -67,7 +77,8 @@ struct SafetensorsFileTests {
             (#"{"a":{"dtype":"F32","data_offsets":[0,1]}}"#, 1, .malformed),
             (#"{"a":{"dtype":"I8","dtype":"I8","shape":[1],"data_offsets":[0,1]}}"#, 1, .duplicateName),
             (#"{"a":{"dtype":"I8","shape":[1],"data_offsets":[0,1],"x":{}}}"#, 1, .malformed),
-            (#"{"a":[]}"#, 0, .malformed), (#"{"a":{}"#, 0, .malformed), (#"[]"#, 0, .malformed), (#"{} x"#, 0, .malformed),
+            (#"{"a":[]}"#, 0, .malformed), (#"{"a":{}"#, 0, .malformed), (#"[]"#, 0, .malformed),
+            (#"{} x"#, 0, .malformed),
             (#"{"__metadata__":{"a":1}}"#, 0, .malformed), (#"{"__metadata__":{"a":"x","a":"y"}}"#, 0, .duplicateName),
             (#"{"a\ud800":{}}"#, 0, .malformed), (#"{"a\q":{}}"#, 0, .malformed),
         ])

@@ -26,7 +26,8 @@ struct WordMergingTests {
                 gguf: GGUFMetadata([
                     "tokenizer.ggml.model": .string("gpt2"),
                     "tokenizer.ggml.tokens": .array(GGUFArray(GGUFStringArray(tokens))),
-                    "tokenizer.ggml.merges": .array(GGUFArray(GGUFStringArray(merges.map { "\($0.left) \($0.right)" }))),
+                    "tokenizer.ggml.merges": .array(
+                        GGUFArray(GGUFStringArray(merges.map { "\($0.left) \($0.right)" }))),
                 ]))
         }
 
@@ -40,7 +41,8 @@ struct WordMergingTests {
                     if let rank, rank < best?.rank ?? .max { best = (rank, position) }
                 }
                 guard let best else { return parts }
-                parts.replaceSubrange(best.position...best.position + 1, with: [parts[best.position] + parts[best.position + 1]])
+                parts.replaceSubrange(
+                    best.position...best.position + 1, with: [parts[best.position] + parts[best.position + 1]])
             }
         }
     }

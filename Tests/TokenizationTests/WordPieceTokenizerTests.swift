@@ -32,7 +32,8 @@ struct WordPieceTokenizerTests {
         #expect(ids == [101] + [UInt32](repeating: 7592, count: 14) + [102])
         #expect(tokenizer.count(text) == 100)
         // A word of several pieces is cut inside, as everywhere else.
-        let long = tokenizer.encode("unaffableunaffableunaffableunaffableunaffable", parseSpecial: false, addSpecial: true)
+        let long = tokenizer.encode(
+            "unaffableunaffableunaffableunaffableunaffable", parseSpecial: false, addSpecial: true)
         #expect(long.count == 16)
     }
 
@@ -58,7 +59,9 @@ struct WordPieceTokenizerTests {
     @Test("a vocabulary without its special tokens, or with a token twice, is refused")
     func refused() {
         #expect(throws: TokenizationError.self) { try WordPieceTokenizer(tokens: ["a", "b"]) }
-        #expect(throws: TokenizationError.self) { try WordPieceTokenizer(tokens: ["[UNK]", "[CLS]", "[SEP]", "a", "a"]) }
+        #expect(throws: TokenizationError.self) {
+            try WordPieceTokenizer(tokens: ["[UNK]", "[CLS]", "[SEP]", "a", "a"])
+        }
         #expect(throws: TokenizationError.self) { try WordPieceTokenizer(vocabularyPath: "/nonexistent/vocab.txt") }
     }
 }
