@@ -57,7 +57,8 @@ final class SearchPartition: Sendable {
                     found.byVector = try state.vectors.search(embedding, limit: limit).map { ($0.id, Double($0.score)) }
                 }
                 if query.usesTerms {
-                    found.byTerms = state.terms.search(query.text, limit: limit).map { ($0.id, $0.score) }
+                    let terms = WordTokenizer.queryTerms(query.text)
+                    found.byTerms = state.terms.search(terms: terms, limit: limit).map { ($0.id, $0.score) }
                 }
                 return found
             }

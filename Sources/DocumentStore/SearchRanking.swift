@@ -5,17 +5,25 @@ enum SearchRanking {
     /// Where BM25's open scale is halved; see `SearchRequest.Mode.lexical`.
     static let lexicalHalfScore = 4.0
 
-    /// Scored chunk ids, best first; equal scores by ascending id.
+    /// Scored chunk ids, best first. Equal scores keep the order within the query that gave them, so that in a tie of
+    /// the two fused rankings the nearer vector goes first.
     ///
     /// - Parameter candidates: By query, then by vector store.
     static func rank(
         _ candidates: [[SearchPartition.Candidates]], mode: SearchRequest.Mode
     ) -> [(id: Int64, score: Double)] {
-        var best: [Int64: Double] = [:]
+        var best: [Int64: (score: Double, position: Int)] = [:]
         for stores in candidates {
-            for (id, score) in rank(oneQuery: stores, mode: mode) { best[id] = max(best[id] ?? 0, score) }
+            for (position, (id, score)) in rank(oneQuery: stores, mode: mode).enumerated()
+            where score > best[id]?.score ?? 0 {
+                best[id] = (score, position)
+            }
         }
-        return sorted(best.map { ($0.key, $0.value) })
+        let order = best.sorted { a, b in
+            if a.value.score != b.value.score { return a.value.score > b.value.score }
+            return a.value.position != b.value.position ? a.value.position < b.value.position : a.key < b.key
+        }
+        return order.map { ($0.key, $0.value.score) }
     }
 
     private static func rank(

@@ -6,7 +6,7 @@ import Foundation
 /// idf(t) = ln(1 + (N − n + ½) / (n + ½)): Robertson & Zaragoza, "The Probabilistic Relevance Framework" (2009), in the
 /// form of Lucene 8 and of bm25s' `lucene` method. A term that stands twice in the query counts twice.
 ///
-/// A value: adding and removing leave exactly the index that indexing the remaining documents afresh would give.
+/// A value: after adding and removing, scores are those of an index made afresh of what remains, up to rounding.
 /// Not thread-safe by itself.
 package struct BM25Index: Sendable {
     /// The two constants of the formula.
@@ -99,9 +99,14 @@ package struct BM25Index: Sendable {
 
     /// The best `limit` documents with a score above zero, greatest first; equal scores by ascending id.
     package func search(_ query: String, limit: Int, where isAllowed: ((Int64) -> Bool)? = nil) -> [Hit] {
+        search(terms: WordTokenizer.terms(query), limit: limit, where: isAllowed)
+    }
+
+    /// As `search(_:limit:where:)`, for terms made by `WordTokenizer`.
+    package func search(terms: [String], limit: Int, where isAllowed: ((Int64) -> Bool)? = nil) -> [Hit] {
         guard limit > 0, !slots.isEmpty else { return [] }
         var queryTerms: [Int32: Double] = [:]
-        for term in WordTokenizer.terms(query) {
+        for term in terms {
             if let number = termNumbers[term] { queryTerms[number, default: 0] += 1 }
         }
         let averageLength = max(Double(totalLength) / Double(slots.count), .leastNonzeroMagnitude)

@@ -113,7 +113,7 @@ package struct Chunker: Sendable {
     }
 
     private func cutPoint(in window: [Unit], overlapped: Int) -> Cut {
-        let tinySection = max(16, parameters.maxTokens / 8)
+        let tinySection = max(8, parameters.maxTokens / 16)
         var tokens = 0
         var paragraph: Int?
         var sentence: Int?

@@ -62,6 +62,24 @@ package enum WordTokenizer {
         return terms
     }
 
+    /// The terms of a question that can tell documents apart: function words are left out, unless there is nothing else.
+    ///
+    /// In a large collection their low idf would do the same; in one of a few pages they would decide the ranking.
+    package static func queryTerms(_ text: String) -> [String] {
+        let all = terms(text)
+        let content = all.filter { !functionWords.contains($0) }
+        return content.isEmpty ? all : content
+    }
+
+    /// English words that only hold a sentence together, as `terms` writes them.
+    private static let functionWords = Set(
+        terms(
+            """
+            a about an and are as at be been but by can could did do does for from had has have he her his how i if in
+            into is it its may me my no not of on or our she should so some than that the their them then there these
+            they this those to us was we were what when where which who whom whose why will with would you your
+            """))
+
     private static func isWordScalar(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.properties.generalCategory {
         case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter, .nonspacingMark,

@@ -114,6 +114,13 @@ struct BM25IndexTests {
         #expect(WordTokenizer.terms(text) == expected)
     }
 
+    @Test("a question is searched by its content words, or by all when it has no others")
+    func queryTerms() {
+        #expect(WordTokenizer.queryTerms("How many holidays do I get?") == ["many", "holiday", "get"])
+        #expect(WordTokenizer.queryTerms("What is this?") == ["what", "is", "thi"])
+        #expect(WordTokenizer.queryTerms("Does his bus stop") == ["bus", "stop"])
+    }
+
     @Test("an endless word is cut into bounded terms")
     func endlessWord() {
         let terms = WordTokenizer.terms(String(repeating: "é", count: 100_000))
