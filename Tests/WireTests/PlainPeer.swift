@@ -8,9 +8,12 @@ struct PlainPeer: Sendable {
     private let frames: AsyncStream<Frame>
 
     /// Connects to a server on loopback.
-    static func connect(port: Int) async throws -> PlainPeer {
+    ///
+    /// - Parameter autoRead: false: whatever the server sends stays in the socket.
+    static func connect(port: Int, autoRead: Bool = true) async throws -> PlainPeer {
         let (frames, continuation) = AsyncStream.makeStream(of: Frame.self)
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelOption(.autoRead, value: autoRead)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(FrameCollector(continuation))
@@ -76,6 +79,56 @@ private final class FrameCollector: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) {
         continuation.finish()
         context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+}
+
+/// Runs a server on a free port that answers each frame with the frames `answer` returns, while `body` runs.
+func withPlainServer<Result: Sendable>(
+    _ answer: @escaping @Sendable (Frame) -> [Frame], _ body: (Int) async throws -> Result
+) async throws -> Result {
+    let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        .childChannelInitializer { channel in
+            channel.eventLoop.makeCompletedFuture {
+                try channel.pipeline.syncOperations.addHandler(FrameAnswerer(answer))
+            }
+        }
+        .bind(host: "127.0.0.1", port: 0).get()
+    do {
+        let result = try await body(channel.localAddress?.port ?? 0)
+        try await channel.close().get()
+        return result
+    } catch {
+        try? await channel.close().get()
+        throw error
+    }
+}
+
+private final class FrameAnswerer: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private var assembler = FrameAssembler()
+    private let answer: @Sendable (Frame) -> [Frame]
+
+    init(_ answer: @escaping @Sendable (Frame) -> [Frame]) {
+        self.answer = answer
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        assembler.append(unwrapInboundIn(data), allocator: context.channel.allocator)
+        do {
+            while let body = try assembler.next(limit: 64 << 20) {
+                for frame in answer(try FrameDecoder.decode(body)) {
+                    context.writeAndFlush(wrapOutboundOut(FrameEncoder.encodeContiguous(frame)), promise: nil)
+                }
+            }
+        } catch {
+            context.close(promise: nil)
+        }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
