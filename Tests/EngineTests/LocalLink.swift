@@ -16,8 +16,13 @@ final class LocalLink: PipelineLink {
     private let state = Mutex(State())
     private let workers: [StageWorker]
 
-    init(stages: [Range<Int>], of layerCount: Int = 6) {
-        workers = stages.map { StageWorker(stage: FakeStage(layers: $0, of: layerCount)) }
+    /// Fake stages with these layers.
+    convenience init(stages: [Range<Int>], of layerCount: Int = 6) {
+        self.init(workers: stages.map { StageWorker(stage: FakeStage(layers: $0, of: layerCount)) })
+    }
+
+    init(workers: [StageWorker]) {
+        self.workers = workers
     }
 
     func start(_ receive: @escaping @Sendable (PipelineEvent) -> Void) {
