@@ -62,6 +62,7 @@ package final class SentenceEncoder: @unchecked Sendable {
         dimension = configuration.hiddenSize
         vocabularySize = configuration.vocabularySize
         self.maxTokens = maxTokens
+        OpenBLASKernels.prepare()
         openblas_set_num_threads(Int32(threads))
     }
 

@@ -3,12 +3,27 @@ import Foundation
 /// Sixteen floats at a time of what the encoder does between its matrix products.
 enum VectorMath {
     typealias Lanes = SIMD16<Float>
-    static let width = Lanes.scalarCount
+    private typealias Bits = SIMD16<Int32>
+    static let width = 16
 
-    /// eˣ for x in -87...88, elsewhere clamped to that; relative error below 2e-7 (the polynomial of Cephes' `expf`).
+    // The standard library's `clamped` and `pointwiseMax` go lane by lane; these stay in vector registers.
+
+    /// `ifNegative` in the lanes where `decider` has its sign bit set, `otherwise` elsewhere.
+    @inline(__always)
+    private static func select(_ decider: Lanes, _ ifNegative: Lanes, _ otherwise: Lanes) -> Lanes {
+        let mask = unsafeBitCast(decider, to: Bits.self) &>> 31
+        let a = unsafeBitCast(ifNegative, to: Bits.self) & mask
+        let b = unsafeBitCast(otherwise, to: Bits.self) & ~mask
+        return unsafeBitCast(a | b, to: Lanes.self)
+    }
+
+    @inline(__always)
+    private static func greater(_ a: Lanes, _ b: Lanes) -> Lanes { select(a - b, b, a) }
+
+    /// eˣ for x up to 88, e⁻⁸⁷ below -87; relative error below 2e-7 (the polynomial of Cephes' `expf`).
     @inline(__always)
     static func exp(_ x: Lanes) -> Lanes {
-        let clamped = x.clamped(lowerBound: Lanes(repeating: -87), upperBound: Lanes(repeating: 88))
+        let clamped = greater(x, Lanes(repeating: -87))
         // Adding 1.5 · 2^23 rounds to an integer and leaves it in the low bits of the sum.
         let magic = Lanes(repeating: 12_582_912)
         let shifted = clamped * 1.442_695_041 + magic
@@ -28,7 +43,7 @@ enum VectorMath {
     /// The error function, absolute error below 5e-7: a rational approximation on -4...4, beyond which erf is ±1 in f32.
     @inline(__always)
     static func erf(_ value: Lanes) -> Lanes {
-        let x = value.clamped(lowerBound: Lanes(repeating: -4), upperBound: Lanes(repeating: 4))
+        let x = greater(-greater(-value, Lanes(repeating: -4)), Lanes(repeating: -4))
         let s = x * x
         var p = s * -2.726_142_258_013_06e-10 + 2.770_681_424_959_02e-08
         p = p * s - 2.101_024_020_825_08e-06
@@ -62,18 +77,30 @@ enum VectorMath {
     /// Softmax of the first `count` values, in place. The row must have room for a whole number of lanes; what lies
     /// behind `count` is overwritten.
     static func softmax(_ row: UnsafeMutablePointer<Float>, count: Int) {
-        var greatest = row[0]
-        for index in 1..<max(1, count) { greatest = max(greatest, row[index]) }
         let raw = UnsafeMutableRawPointer(row)
-        for index in stride(from: 0, to: count, by: width) {
-            let offset = index * MemoryLayout<Float>.stride
-            let x = raw.loadUnaligned(fromByteOffset: offset, as: Lanes.self)
-            raw.storeBytes(of: exp(x - greatest), toByteOffset: offset, as: Lanes.self)
+        let whole = count / width * width
+        var greatest = row[0]
+        if whole > 0 {
+            var lanes = raw.loadUnaligned(as: Lanes.self)
+            for index in stride(from: width, to: whole, by: width) {
+                lanes = greater(lanes, raw.loadUnaligned(fromByteOffset: index * 4, as: Lanes.self))
+            }
+            for lane in 0..<width { greatest = max(greatest, lanes[lane]) }
         }
-        var sum: Float = 0
-        for index in 0..<count { sum += row[index] }
+        for index in whole..<count { greatest = max(greatest, row[index]) }
+        var sums = Lanes.zero
+        for index in stride(from: 0, to: count, by: width) {
+            let powers = exp(raw.loadUnaligned(fromByteOffset: index * 4, as: Lanes.self) - greatest)
+            raw.storeBytes(of: powers, toByteOffset: index * 4, as: Lanes.self)
+            if index < whole { sums += powers }
+        }
+        var sum = sums.sum()
+        for index in whole..<count { sum += row[index] }
         let scale = 1 / sum
-        for index in 0..<count { row[index] *= scale }
+        for index in stride(from: 0, to: count, by: width) {
+            let powers = raw.loadUnaligned(fromByteOffset: index * 4, as: Lanes.self)
+            raw.storeBytes(of: powers * scale, toByteOffset: index * 4, as: Lanes.self)
+        }
     }
 
     /// x = LayerNorm(x + y) for each of `rows` rows of `columns`; `y` may be nil.
