@@ -8,16 +8,9 @@ extension Request {
     /// - Throws: `APIError` 413 above `limit` bytes, at once when the header announces them; 400 for what is no JSON
     ///   object, with the position.
     func jsonObject(limit: Int) async throws -> JSONObject {
-        if let announced = headers[.contentLength].flatMap(Int.init), announced > limit {
-            throw APIError.tooLarge(limit: limit, what: "request body")
-        }
+        var reader = BodyReader(self, limit: limit, what: "request body")
         var bytes: [UInt8] = []
-        for try await piece in body {
-            guard bytes.count + piece.readableBytes <= limit else {
-                throw APIError.tooLarge(limit: limit, what: "request body")
-            }
-            bytes.append(contentsOf: piece.readableBytesView)
-        }
+        while let piece = try await reader.next() { bytes.append(contentsOf: piece.readableBytesView) }
         guard !bytes.isEmpty else {
             throw APIError.invalid("The request has no body; expected a JSON object.", code: "invalid_json")
         }

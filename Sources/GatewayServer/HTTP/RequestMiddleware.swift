@@ -67,7 +67,8 @@ struct RequestMiddleware: RouterMiddleware {
 
     private func finished(_ context: Context, method: String, status: Int, start: ContinuousClock.Instant) {
         let duration = ContinuousClock.now - start
-        let route = context.endpointPath ?? "unmatched"
+        // Hummingbird calls paths without a route "NotFound".
+        let route = context.endpointPath.flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "unmatched"
         let record = context.record.current
         metrics.count(route: route, status: status, duration: duration)
         if let usage = record.usage { metrics.count(usage) }

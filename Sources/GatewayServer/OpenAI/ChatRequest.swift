@@ -10,6 +10,11 @@ package struct ChatRequest: Sendable, Equatable {
         package var toolCallID = ""
         /// JSON array in OpenAI's form, or empty.
         package var toolCallsJSON = ""
+
+        package init(role: String, content: String) {
+            self.role = role
+            self.content = content
+        }
     }
 
     /// The `file_search` tool: answer from these vector stores.

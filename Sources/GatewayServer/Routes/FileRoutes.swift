@@ -62,10 +62,14 @@ struct FileRoutes: Sendable {
                 parameter: "file")
         }
         let limit = configuration.maximumUploadSize
-        if let announced = request.headers[.contentLength].flatMap(Int.init), announced > limit + Self.formOverhead {
-            throw APIError.tooLarge(limit: limit, what: "file")
+        var reader = BodyReader(request, limit: limit + Self.formOverhead, what: "upload")
+        let form: Form
+        do {
+            form = try await read(&reader, boundary: boundary)
+        } catch {
+            await reader.drain()
+            throw error
         }
-        let form = try await read(request.body, boundary: boundary)
         guard let spool = form.spool else { throw APIError.invalid("The form has no 'file'.", parameter: "file") }
         let purpose = form.fields["purpose"] ?? ""
         guard Self.purposes.contains(purpose) else {
@@ -82,7 +86,7 @@ struct FileRoutes: Sendable {
     }
 
     /// Reads a form, its file onto the spool. Nothing reaches the store before the closing boundary was seen.
-    private func read(_ body: RequestBody, boundary: String) async throws -> Form {
+    private func read(_ reader: inout BodyReader, boundary: String) async throws -> Form {
         var parser = MultipartParser(boundary: boundary)
         var form = Form()
         var part: MultipartPart?
@@ -92,7 +96,7 @@ struct FileRoutes: Sendable {
             text = []
         }
         do {
-            for try await bytes in body {
+            while let bytes = try await reader.next() {
                 for event in try parser.consume(bytes) {
                     switch event {
                     case .part(let next):

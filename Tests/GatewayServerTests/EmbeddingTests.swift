@@ -1,0 +1,64 @@
+import Foundation
+import GatewayServer
+import Testing
+
+struct EmbeddingTests {
+    @Test("inputs of every form are embedded in order, as floats and as base64")
+    func forms() async throws {
+        try await withGateway { gateway in
+            let inputs: [(JSONValue, Int, Int)] = [
+                ("text", 1, 2), (["a", "b", "c"], 3, 6), ([1, 2, 3, 4], 1, 4), ([[1, 2], [3]], 2, 3),
+            ]
+            for (input, count, tokens) in inputs {
+                let reply = try await gateway.post("/v1/embeddings", ["model": "all-minilm-l6-v2", "input": input])
+                #expect(reply.status == 200)
+                let json = try reply.json
+                #expect(json["data"]?.array?.compactMap { $0["index"]?.integer } == Array(0..<count))
+                #expect(json["data"]?[0]?["embedding"] == [0.0, 0.5, -1.0])
+                #expect(json["usage"]?["prompt_tokens"]?.integer == tokens)
+                #expect(json["usage"]?["total_tokens"]?.integer == tokens)
+            }
+            let reply = try await gateway.post(
+                "/v1/embeddings", ["model": "all-minilm-l6-v2", "input": "x", "encoding_format": "base64"])
+            let text = try #require(try reply.json["data"]?[0]?["embedding"]?.string)
+            let data = try #require(Data(base64Encoded: text))
+            let values = data.withUnsafeBytes { bytes in
+                stride(from: 0, to: bytes.count, by: 4).map { offset -> Float in
+                    let bits = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+                    return Float(bitPattern: UInt32(littleEndian: bits))
+                }
+            }
+            #expect(values == [0, 0.5, -1])
+        }
+    }
+
+    @Test("more inputs than one upstream call takes are embedded in several")
+    func batches() async throws {
+        try await withGateway { gateway in
+            let inputs = (0..<600).map { JSONValue.string("text \($0)") }
+            let reply = try await gateway.post(
+                "/v1/embeddings", ["model": "all-minilm-l6-v2", "input": .array(inputs)])
+            #expect(try reply.json["data"]?.array?.count == 600)
+            #expect(try reply.json["usage"]?["prompt_tokens"] == 1_200)
+        }
+    }
+
+    @Test("bad requests are 400 and name the parameter")
+    func bad() async throws {
+        try await withGateway { gateway in
+            let cases: [(String, JSONValue)] = [
+                ("input", .null), ("input", ""), ("input", []), ("input", ["a", 1]), ("input", [["a"]]),
+                ("dimensions", 64), ("encoding_format", "hex"), ("model", .null),
+            ]
+            for (name, value) in cases {
+                var body = JSONObject()
+                body["model"] = "all-minilm-l6-v2"
+                body["input"] = "x"
+                body[name] = value
+                let reply = try await gateway.post("/v1/embeddings", .object(body))
+                #expect(reply.status == 400, "\(name): \(value.text)")
+                #expect(try reply.json["error"]?["param"]?.string == name)
+            }
+        }
+    }
+}

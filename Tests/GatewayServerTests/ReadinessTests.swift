@@ -1,0 +1,52 @@
+import Foundation
+import GatewayServer
+import Testing
+import Wire
+import WireProtocols
+
+struct ReadinessTests {
+    private func expect(_ status: Int, reason: String, _ gateway: GatewayFixture) async throws {
+        try await eventually("readyz is \(status): \(reason)") {
+            let reply = try await gateway.get("/readyz", key: "")
+            return reply.status == status && reply.text.contains(reason)
+        }
+    }
+
+    @Test("ready means that the head answers, serves, and made a token within the last seconds")
+    func reasons() async throws {
+        try await withGateway { gateway in
+            gateway.head.setDescription { $0.millisecondsSinceLastToken = 2_501 }
+            try await expect(503, reason: "2501 ms", gateway)
+            gateway.head.setDescription { $0.millisecondsSinceLastToken = .max }
+            try await expect(503, reason: "no token", gateway)
+            gateway.head.setDescription { description in
+                description.millisecondsSinceLastToken = 0
+                description.serving = false
+                var stage = Fathom_Shard_V1_StageDescription()
+                stage.index = 1
+                description.stages = [stage]
+            }
+            try await expect(503, reason: "stages not linked: 1", gateway)
+            gateway.head.setDescription { $0.serving = true }
+            try await expect(200, reason: "ready", gateway)
+            #expect(try await gateway.get("/metrics", key: "").text.contains("fathom_gateway_ready 1"))
+            gateway.head.setDescribeFailure(RPCError(.unavailable, "gone"))
+            try await expect(503, reason: "does not answer", gateway)
+            try await eventually("the metric follows") {
+                try await gateway.get("/metrics", key: "").text.contains("fathom_gateway_ready 0")
+            }
+            #expect(try await gateway.get("/livez", key: "").status == 200)
+        }
+    }
+
+    @Test("models lists what is served")
+    func models() async throws {
+        try await withGateway { gateway in
+            let models = try await gateway.get("/v1/models").json
+            #expect(models["data"]?.array?.compactMap { $0["id"]?.string } == ["tiny-instruct", "all-minilm-l6-v2"])
+            let model = try await gateway.get("/v1/models/tiny-instruct").json
+            #expect(model["object"] == "model")
+            #expect(model["max_model_len"] == 2_048)
+        }
+    }
+}
