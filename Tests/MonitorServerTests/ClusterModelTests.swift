@@ -7,7 +7,7 @@ struct ClusterModelTests {
     private let start: Int64 = 1_700_000_000_000
 
     @Test("a member is offline after three intervals without a report, and back with the next one")
-    func offline() throws {
+    func offline() {
         let process = ReportingProcess("store", "store")
         var model = ClusterModel([process], now: start)
         func state(_ after: Int64) -> ClusterMember.State? {
@@ -67,7 +67,9 @@ struct ClusterModelTests {
     @Test("tokens are counted at the head of a pipeline only")
     func headOnly() {
         var model = ClusterModel()
-        let processes = [0, 1].map { ReportingProcess("shard", "shard-\($0)", stage: $0, stages: 2) }
+        let processes = (0...1).map { (stage: Int) in
+            ReportingProcess("shard", "shard-\(stage)", stage: stage, stages: 2)
+        }
         for second in 0...6 {
             for process in processes {
                 process.registry.counter("fathom_shard_generated_tokens_total", help: "x").increment(by: 10.0)
@@ -144,14 +146,18 @@ struct ClusterModelTests {
     @Test("two live processes with one name are both shown")
     func duplicateNames() {
         var model = ClusterModel()
+        var key: String?
         let first = ReportingProcess("gateway", "gateway")
         var second = first
         second.identity.processID = 43
         second.identity.address = "10.0.0.2:8080"
-        #expect(model.receive(first.report(), now: start) == "gateway")
-        #expect(model.receive(second.report(), now: start) == "gateway@10.0.0.2:8080")
+        key = model.receive(first.report(), now: start)
+        #expect(key == "gateway")
+        key = model.receive(second.report(), now: start)
+        #expect(key == "gateway@10.0.0.2:8080")
         // After the first went away, its successor takes over the name.
-        #expect(model.receive(second.report(), now: start + 60_000) == "gateway")
+        key = model.receive(second.report(), now: start + 60_000)
+        #expect(key == "gateway")
     }
 
     @Test("a full table makes room from those that went away, and refuses when all are there")
@@ -159,10 +165,13 @@ struct ClusterModelTests {
         var limits = MonitorLimits()
         limits.memberCount = 3
         var model = ClusterModel(limits: limits)
+        var key: String?
         for index in 0..<3 { _ = model.receive(ReportingProcess("store", "s\(index)").report(), now: start) }
-        #expect(model.receive(ReportingProcess("store", "s3").report(), now: start) == nil)
+        key = model.receive(ReportingProcess("store", "s3").report(), now: start)
+        #expect(key == nil)
         _ = model.receive(ReportingProcess("store", "s1").report(), key: "s1", now: start + 5000)
-        #expect(model.receive(ReportingProcess("store", "s3").report(), now: start + 5000) == "s3")
+        key = model.receive(ReportingProcess("store", "s3").report(), now: start + 5000)
+        #expect(key == "s3")
         #expect(model.members.count == 3)
         #expect(model.members["s1"] != nil)
     }
@@ -182,7 +191,8 @@ struct ClusterModelTests {
             report.metrics.metrics.append(metric)
         }
         var model = ClusterModel()
-        let key = try #require(model.receive(report, now: start))
+        let received = model.receive(report, now: start)
+        let key = try #require(received)
         let member = try #require(model.members[key])
         #expect(member.identity.address.utf8.count <= 310)
         #expect(member.identity.attributes.count <= model.limits.attributeCount)

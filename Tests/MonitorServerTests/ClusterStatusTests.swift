@@ -1,6 +1,7 @@
 import MonitorServer
 import ServiceSupport
 import Testing
+import WireProtocols
 
 struct ClusterStatusTests {
     private let now: Int64 = 1_700_000_000_000

@@ -40,7 +40,7 @@ struct MonitorRoutesTests {
             try await client.execute(uri: "/api/cluster", method: .get) { response in
                 #expect(response.status == .ok)
                 let document = try #require(
-                    JSONSerialization.jsonObject(with: Data(buffer: response.body)) as? [String: Any])
+                    JSONSerialization.jsonObject(with: Data(response.body.readableBytesView)) as? [String: Any])
                 let members = try #require(document["members"] as? [[String: Any]])
                 #expect(
                     members.map { $0["key"] as? String } == ["gateway", "shard-0", "shard-1", "store", "monitor"])
@@ -58,7 +58,7 @@ struct MonitorRoutesTests {
         try await withMonitor([hostileProcess()]) { client in
             try await client.execute(uri: "/api/cluster", method: .get) { response in
                 let document = try #require(
-                    JSONSerialization.jsonObject(with: Data(buffer: response.body)) as? [String: Any])
+                    JSONSerialization.jsonObject(with: Data(response.body.readableBytesView)) as? [String: Any])
                 let member = try #require((document["members"] as? [[String: Any]])?.first)
                 #expect(member["instance"] as? String == hostile)
                 #expect(member["reason"] as? String == hostile)
@@ -128,7 +128,7 @@ struct MonitorRoutesTests {
             func times(_ uri: String) async throws -> [Int] {
                 try await client.execute(uri: uri, method: .get) { response in
                     #expect(response.status == .ok)
-                    let document = try JSONSerialization.jsonObject(with: Data(buffer: response.body))
+                    let document = try JSONSerialization.jsonObject(with: Data(response.body.readableBytesView))
                     return try #require((document as? [String: Any])?["times"] as? [Int])
                 }
             }

@@ -62,9 +62,8 @@ struct SampleHistoryTests {
         var history = SampleHistory(limits: limits(fine: 10, coarse: 10, columns: 2))
         history.addColumn("a", .mean)
         history.append(time: 1, ["a": 1])
-        #expect(history.addColumn("b", .mean))
-        #expect(!history.addColumn("c", .mean))
-        #expect(history.addColumn("a", .mean))
+        let added = [history.addColumn("b", .mean), history.addColumn("c", .mean), history.addColumn("a", .mean)]
+        #expect(added == [true, false, true])
         history.append(time: 2, ["a": 2, "b": 3, "c": 4])
         let rows = history.rows()
         #expect(rows.names == ["a", "b"])
@@ -89,7 +88,8 @@ struct SampleHistoryTests {
         var naive: [Int] = []
         for value in 0..<50 {
             if value % 5 == 3 {
-                #expect(ring.removeFirst() == (naive.isEmpty ? nil : naive.removeFirst()))
+                let removed = ring.removeFirst()
+                #expect(removed == (naive.isEmpty ? nil : naive.removeFirst()))
             } else {
                 ring.append(value)
                 naive.append(value)
