@@ -2,10 +2,20 @@ import Engine
 import InferenceCore
 import Logging
 import ShardServer
+import Tokenization
 import Wire
 import WireProtocols
 
-/// A replica group of fake stages in this process, joined by real sockets on loopback.
+/// What a group of stages serves: how its stages are made, and its tokeniser.
+struct TestModel: Sendable {
+    let makeStage: @Sendable (Range<Int>) throws -> sending any ModelStage
+    let served: ServedModel
+
+    /// The exact integer model with one token per byte.
+    static let fake = TestModel(makeStage: { FakeStage(layers: $0) }, served: ByteTokenizer().model)
+}
+
+/// A replica group of stages in this process, joined by real sockets on loopback.
 struct TestGroup {
     static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
@@ -14,25 +24,27 @@ struct TestGroup {
 
     /// Starts the stages, last one first, and stops everything after `body`.
     static func run<Result: Sendable>(
-        _ ranges: [Range<Int>], _ body: @escaping @Sendable (TestGroup) async throws -> Result
+        _ ranges: [Range<Int>], model: TestModel = .fake,
+        _ body: @escaping @Sendable (TestGroup) async throws -> Result
     ) async throws -> Result {
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             var next: WireTarget?
             for index in ranges.indices.dropFirst().reversed() {
-                let stage = TestStage(ranges: ranges, index: index, next: next)
+                let stage = try TestStage(ranges: ranges, index: index, next: next, model: model)
                 tasks.addTask { try await stage.run() }
                 next = try await stage.target()
             }
             defer { tasks.cancelAll() }
-            return try await runHead(ranges, next: next, body)
+            return try await runHead(ranges, next: next, model: model, body)
         }
     }
 
     /// Starts the head alone; `next` is where stage 1 listens.
     static func runHead<Result: Sendable>(
-        _ ranges: [Range<Int>], next: WireTarget?, _ body: @escaping @Sendable (TestGroup) async throws -> Result
+        _ ranges: [Range<Int>], next: WireTarget?, model: TestModel = .fake,
+        _ body: @escaping @Sendable (TestGroup) async throws -> Result
     ) async throws -> Result {
-        let head = makeHead(ranges, next: next)
+        let head = try makeHead(ranges, next: next, model: model)
         return try await withThrowingTaskGroup(of: Void.self) { tasks in
             if let link = head.link { tasks.addTask { try await link.run() } }
             tasks.addTask { try await head.server.run() }
@@ -47,10 +59,10 @@ struct TestGroup {
     }
 
     private static func makeHead(
-        _ ranges: [Range<Int>], next: WireTarget?
-    ) -> (engine: InferenceEngine, link: WirePipelineLink?, server: WireServer) {
-        let stage = FakeStage(layers: ranges[0])
-        let plan = StagePlan(stage: stage, modelDigest: "digest", stageIndex: 0, stageCount: ranges.count)
+        _ ranges: [Range<Int>], next: WireTarget?, model: TestModel
+    ) throws -> (engine: InferenceEngine, link: WirePipelineLink?, server: WireServer) {
+        let stage = try model.makeStage(ranges[0])
+        let plan = StagePlan(stage: stage, modelDigest: model.served.digest, stageIndex: 0, stageCount: ranges.count)
         let group = ReplicaGroup(stageIndex: 0, layers: ranges[0], weightByteCount: 1, address: { "head" })
         let link = next.map {
             WirePipelineLink(
@@ -60,10 +72,11 @@ struct TestGroup {
         let engine = InferenceEngine(
             stage: stage, link: link,
             configuration: EngineConfiguration(
-                maxBatchedTokens: 16, maxRunningSequences: 8, maxWaitingSequences: 64, stageCount: ranges.count,
-                endOfGenerationTokenIDs: [ByteTokenizer.end], heartbeatInterval: .milliseconds(20)))
+                maxRunningSequences: 8, maxWaitingSequences: 64, stageCount: ranges.count,
+                endOfGenerationTokenIDs: model.served.tokenizer.endOfGenerationTokenIDs,
+                heartbeatInterval: .milliseconds(20)))
         var router = RPCRouter()
-        GenerationService(engine: engine, model: ByteTokenizer().model, group: group).register(in: &router)
+        GenerationService(engine: engine, model: model.served, group: group).register(in: &router)
         return (engine, link, WireServer(router: router, logger: quiet))
     }
 
@@ -151,10 +164,11 @@ struct TestStage {
     let server: WireServer
 
     init(
-        ranges: [Range<Int>], index: Int, next: WireTarget?, port: Int = 0, digest: String = "digest"
-    ) {
-        let stage = FakeStage(layers: ranges[index])
-        let plan = StagePlan(stage: stage, modelDigest: digest, stageIndex: index, stageCount: ranges.count)
+        ranges: [Range<Int>], index: Int, next: WireTarget?, port: Int = 0, model: TestModel = .fake
+    ) throws {
+        let stage = try model.makeStage(ranges[index])
+        let plan = StagePlan(
+            stage: stage, modelDigest: model.served.digest, stageIndex: index, stageCount: ranges.count)
         service = StageService(
             stage: stage, plan: plan, next: next.map { WireClient(target: $0, logger: TestGroup.quiet) },
             group: ReplicaGroup(
