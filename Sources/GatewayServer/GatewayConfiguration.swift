@@ -58,7 +58,8 @@ package struct GatewayConfiguration: Sendable {
             "request-deadline", default: .seconds(600), in: .seconds(1)...(.seconds(86_400)))
         idleTimeout = try settings.duration("idle-timeout", default: .seconds(60), in: .seconds(1)...(.seconds(3_600)))
         maximumBodySize = try settings.int("max-body-bytes", default: Self.defaultBodyLimit, in: 1_024...(1 << 30))
-        maximumUploadSize = try settings.int("max-upload-bytes", default: Self.defaultUploadLimit, in: 1_024...(1 << 40))
+        maximumUploadSize = try settings.int(
+            "max-upload-bytes", default: Self.defaultUploadLimit, in: 1_024...(1 << 40))
         cacheEntryCount = try settings.int("cache-entries", default: 4_096, in: 0...10_000_000)
         cacheSize = try settings.int("cache-bytes", default: 64 << 20, in: 0...(1 << 40))
     }

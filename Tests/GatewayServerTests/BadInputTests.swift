@@ -29,8 +29,10 @@ struct BadInputTests {
     func wrongValues() async throws {
         try await withGateway { gateway in
             let cases: [(name: String, value: JSONValue, says: String)] = [
-                ("temperature", -1, "from 0 to 2"), ("temperature", 2.5, "from 0 to 2"), ("temperature", "hot", "a number"),
-                ("top_p", 0, "above 0"), ("top_p", 1.5, "from 0 to 1"), ("top_k", -2, "from -1"), ("min_p", 2, "from 0 to 1"),
+                ("temperature", -1, "from 0 to 2"), ("temperature", 2.5, "from 0 to 2"),
+                ("temperature", "hot", "a number"),
+                ("top_p", 0, "above 0"), ("top_p", 1.5, "from 0 to 1"), ("top_k", -2, "from -1"),
+                ("min_p", 2, "from 0 to 1"),
                 ("presence_penalty", 3, "from -2 to 2"), ("frequency_penalty", -3, "from -2 to 2"),
                 ("repetition_penalty", 0, "above 0"), ("n", 0, "from 1 to 8"), ("n", 9, "from 1 to 8"),
                 ("n", 1.5, "an integer"), ("max_tokens", 0, "from 1"), ("max_completion_tokens", -5, "from 1"),
@@ -39,10 +41,13 @@ struct BadInputTests {
                 ("logit_bias", ["x": 1], "token ids"), ("logit_bias", ["1": 500], "-100 to 100"),
                 ("top_logprobs", 3, "'logprobs'"), ("logprobs", 5, "a boolean"), ("messages", [], "at least one"),
                 ("messages", "hi", "an array"), ("messages", [["role": "user"]], "messages[0].content"),
-                ("messages", [["content": "x"]], "messages[0].role"), ("messages", [["role": "bot", "content": "x"]], "one of"),
+                ("messages", [["content": "x"]], "messages[0].role"),
+                ("messages", [["role": "bot", "content": "x"]], "one of"),
                 ("messages", [["role": "user", "content": [["type": "image_url"]]]], "'text'"),
-                ("tools", [["type": "web_search"]], "file_search"), ("tools", [["type": "file_search"]], "vector_store_ids"),
-                ("response_format", ["type": "json_object"], "'text'"), ("stream_options", ["include_usage": true], "'stream'"),
+                ("tools", [["type": "web_search"]], "file_search"),
+                ("tools", [["type": "file_search"]], "vector_store_ids"),
+                ("response_format", ["type": "json_object"], "'text'"),
+                ("stream_options", ["include_usage": true], "'stream'"),
                 ("model", 5, "a string"),
             ]
             for (name, value, says) in cases {
@@ -96,7 +101,8 @@ struct BadInputTests {
     @Test("a 10 MB prompt is 413 with a message, announced or not")
     func hugePrompt() async throws {
         try await withGateway { gateway in
-            let body = Array("{\"model\":\"tiny-instruct\",\"prompt\":\"\(String(repeating: "x", count: 10_000_000))\"}".utf8)
+            let body = Array(
+                "{\"model\":\"tiny-instruct\",\"prompt\":\"\(String(repeating: "x", count: 10_000_000))\"}".utf8)
             let announced = try await gateway.send("POST", "/v1/completions", body: body)
             #expect(announced.status == 413)
             #expect(try announced.json["error"]?["message"]?.string?.contains("4194304") == true)

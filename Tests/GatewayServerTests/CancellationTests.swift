@@ -40,7 +40,9 @@ struct CancellationTests {
         }
     }
 
-    @Test("a client that hangs up before the first byte cancels the call", .timeLimit(.minutes(1)), arguments: [true, false])
+    @Test(
+        "a client that hangs up before the first byte cancels the call", .timeLimit(.minutes(1)),
+        arguments: [true, false])
     func prefill(_ streams: Bool) async throws {
         try await withGateway(script: FakeHead.hangsSilently) { gateway in
             let socket = try await start(gateway, Self.body(stream: streams), id: "gone")

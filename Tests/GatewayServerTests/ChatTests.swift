@@ -16,7 +16,10 @@ struct ChatTests {
                     "model": "tiny-instruct", "n": 2,
                     "messages": [
                         ["role": "developer", "content": "Be brief."],
-                        ["role": "user", "content": [["type": "text", "text": "Hi"], ["type": "text", "text": "you"]]],
+                        [
+                            "role": "user",
+                            "content": [["type": "text", "text": "Hi"], ["type": "text", "text": "you"]],
+                        ],
                     ],
                     "tools": [["type": "function", "function": ["name": "f", "parameters": ["type": "object"]]]],
                 ])

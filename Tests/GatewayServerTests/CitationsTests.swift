@@ -65,7 +65,9 @@ struct CitationsTests {
         }
         for _ in 0..<300 {
             let evidence = (0..<3).map { index in
-                Evidence(fileID: "f\(index)", filename: "f", vectorStoreID: "vs", text: text(Int.random(in: 0...120, using: &generator)))
+                Evidence(
+                    fileID: "f\(index)", filename: "f", vectorStoreID: "vs",
+                    text: text(Int.random(in: 0...120, using: &generator)))
             }
             let answer = text(Int.random(in: 0...60, using: &generator))
             let annotations = Citations.annotations(answer: answer, evidence: evidence)

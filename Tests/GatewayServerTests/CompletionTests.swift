@@ -19,10 +19,11 @@ struct CompletionTests {
             #expect(json["choices"]?[0]?["text"] == "Hello world.")
             #expect(json["choices"]?[0]?["finish_reason"] == "stop")
             #expect(json["choices"]?[0]?["logprobs"] == .null)
-            #expect(json["usage"] == [
-                "prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6,
-                "prompt_tokens_details": ["cached_tokens": 1],
-            ])
+            #expect(
+                json["usage"] == [
+                    "prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6,
+                    "prompt_tokens_details": ["cached_tokens": 1],
+                ])
             #expect(gateway.head.seen.tenants == ["acme"])
             #expect(gateway.head.seen.requests[0].principal.tenant == "acme")
             #expect(reply.headers["x-request-id"]?.isEmpty == false)

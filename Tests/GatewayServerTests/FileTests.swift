@@ -3,7 +3,8 @@ import GatewayServer
 import Testing
 
 struct FileTests {
-    static func form(_ content: [UInt8], purpose: String? = "assistants", filename: String = "dir/notes.md") -> [UInt8] {
+    static func form(_ content: [UInt8], purpose: String? = "assistants", filename: String = "dir/notes.md") -> [UInt8]
+    {
         var body: [UInt8] = []
         body += Array(
             "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"\(filename)\"\r\nContent-Type: text/markdown\r\n\r\n"
@@ -58,7 +59,9 @@ struct FileTests {
     func pages() async throws {
         try await withGateway { gateway in
             var ids: [String] = []
-            for index in 0..<5 { ids.append(try #require(try await Self.upload(gateway, [UInt8(index)])["id"]?.string)) }
+            for index in 0..<5 {
+                ids.append(try #require(try await Self.upload(gateway, [UInt8(index)])["id"]?.string))
+            }
             let first = try await gateway.get("/v1/files?limit=2").json
             #expect(first["data"]?.array?.compactMap { $0["id"]?.string } == [ids[4], ids[3]])
             #expect(first["has_more"] == true)

@@ -60,7 +60,8 @@ struct HTTP2Tests {
             try await socket.send(Array(Self.preface.prefix(5)))
             try await socket.send(Array(Self.preface.dropFirst(5)) + Self.frame(4, stream: 0))
             let body = Array(
-                "{\"model\":\"tiny-instruct\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"stream\":true}".utf8)
+                "{\"model\":\"tiny-instruct\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"stream\":true}"
+                    .utf8)
             let block = Self.headers(
                 post: true, path: "/v1/chat/completions", fields: [("authorization", "Bearer \(gateway.key)")])
             try await socket.send(Self.frame(1, flags: 4, stream: 1, block) + Self.frame(0, flags: 1, stream: 1, body))

@@ -19,7 +19,8 @@ struct PrivacyTests {
             _ = try await gateway.post("/v1/vector_stores/\(store)/search", ["query": .string(marker)])
             // Bad in every way: positions and kinds are told, never content.
             var errors: [String] = []
-            for body in ["{\"\(marker)", "{\"model\":\"tiny-instruct\",\"messages\":\"\(marker)\"}", "[\"\(marker)\"]"] {
+            for body in ["{\"\(marker)", "{\"model\":\"tiny-instruct\",\"messages\":\"\(marker)\"}", "[\"\(marker)\"]"]
+            {
                 errors.append(
                     try await gateway.send("POST", "/v1/chat/completions", body: Array(body.utf8)).text)
             }
@@ -28,7 +29,8 @@ struct PrivacyTests {
             gateway.head.setScript(FakeHead.fails(RPCError(.unavailable, "about \(marker)"), after: ["a"]))
             errors.append(
                 try await gateway.post(
-                    "/v1/completions", ["model": "tiny-instruct", "prompt": "x", "stream": true]).text)
+                    "/v1/completions", ["model": "tiny-instruct", "prompt": "x", "stream": true]
+                ).text)
             #expect(errors.allSatisfy { !$0.contains(marker) })
             let metrics = try await gateway.get("/metrics").text
             #expect(!metrics.contains(marker))

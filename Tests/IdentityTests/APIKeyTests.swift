@@ -15,8 +15,10 @@ struct APIKeyTests {
 
     @Test(
         "text of another form is no key",
-        arguments: ["", "fk-", "sk-" + String(repeating: "a", count: 43), "fk-" + String(repeating: "a", count: 42),
-            "fk-" + String(repeating: "a", count: 44), "fk-" + String(repeating: "+", count: 43)])
+        arguments: [
+            "", "fk-", "sk-" + String(repeating: "a", count: 43), "fk-" + String(repeating: "a", count: 42),
+            "fk-" + String(repeating: "a", count: 44), "fk-" + String(repeating: "+", count: 43),
+        ])
     func malformed(_ text: String) {
         #expect(APIKey(text) == nil)
     }

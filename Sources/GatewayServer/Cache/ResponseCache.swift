@@ -12,7 +12,8 @@ package struct CachedGeneration: Sendable {
     package init(events: [ChoiceEvent], evidence: [Evidence]?) {
         self.events = events
         self.evidence = evidence
-        cost = events.reduce(512) { $0 + Self.cost($1.event) }
+        cost =
+            events.reduce(512) { $0 + Self.cost($1.event) }
             + (evidence ?? []).reduce(0) { $0 + 512 + $1.text.utf8.count }
     }
 

@@ -49,7 +49,8 @@ package struct APIError: Error, Sendable, Equatable {
 
     /// 401.
     package static let unauthenticated = APIError(
-        status: 401, message: "Incorrect API key provided. Send 'Authorization: Bearer fk-…' with a key of your tenant.",
+        status: 401,
+        message: "Incorrect API key provided. Send 'Authorization: Bearer fk-…' with a key of your tenant.",
         type: "authentication_error", code: "invalid_api_key")
 
     /// 401 for a request without a key.

@@ -75,14 +75,16 @@ package struct ChatRenderer: GenerationRenderer {
         var writer = JSONWriter()
         writer.object { root in
             envelope.write(to: &root, object: "chat.completion.chunk")
-            root.list("choices", { choices in
-                choices.object { choice in
-                    choice.member("index", index)
-                    choice.member("delta", delta)
-                    write(logprobs: logprobs, to: &choice)
-                    write(finished: finished, to: &choice)
-                }
-            })
+            root.list(
+                "choices",
+                { choices in
+                    choices.object { choice in
+                        choice.member("index", index)
+                        choice.member("delta", delta)
+                        write(logprobs: logprobs, to: &choice)
+                        write(finished: finished, to: &choice)
+                    }
+                })
             if envelope.includesUsage { root.member("usage", JSONValue.null) }
             if sources { Evidence.write(evidence, to: &root) }
         }
@@ -103,23 +105,27 @@ package struct ChatRenderer: GenerationRenderer {
         var writer = JSONWriter()
         writer.object { root in
             envelope.write(to: &root, object: "chat.completion")
-            root.list("choices", { array in
-                for (index, choice) in choices.enumerated() {
-                    array.object { object in
-                        object.member("index", index)
-                        object.member("message") { message in
-                            message.member("role", "assistant")
-                            message.member("content", choice.text)
-                            message.member("refusal", JSONValue.null)
-                            message.list("annotations", {
-                                for item in choice.annotations { item.write(to: &$0) }
-                            })
+            root.list(
+                "choices",
+                { array in
+                    for (index, choice) in choices.enumerated() {
+                        array.object { object in
+                            object.member("index", index)
+                            object.member("message") { message in
+                                message.member("role", "assistant")
+                                message.member("content", choice.text)
+                                message.member("refusal", JSONValue.null)
+                                message.list(
+                                    "annotations",
+                                    {
+                                        for item in choice.annotations { item.write(to: &$0) }
+                                    })
+                            }
+                            write(logprobs: choice.logprobs, to: &object)
+                            write(finished: choice.finished, to: &object)
                         }
-                        write(logprobs: choice.logprobs, to: &object)
-                        write(finished: choice.finished, to: &object)
                     }
-                }
-            })
+                })
             usage.write(to: &root)
             if !evidence.isEmpty { Evidence.write(evidence, to: &root) }
         }
@@ -137,31 +143,37 @@ package struct ChatRenderer: GenerationRenderer {
         choice.name("logprobs")
         guard envelope.wantsLogprobs, !logprobs.isEmpty else { return choice.null() }
         choice.object { object in
-            object.list("content", { content in
-                for token in logprobs {
-                    content.object { entry in
-                        let text = TokenText.text(token.token, id: token.tokenID, asID: envelope.returnsTokenIDs)
-                        entry.member("token", text)
-                        entry.name("logprob")
-                        entry.float(token.logprob)
-                        entry.list("bytes", { for byte in token.token { $0.integer(Int(byte)) } })
-                        entry.list("top_logprobs", { tops in
-                            for top in token.top {
-                                tops.object { alternative in
-                                    let text = TokenText.text(
-                                        top.token, id: top.tokenID, asID: envelope.returnsTokenIDs)
-                                    alternative.member("token", text)
-                                    alternative.name("logprob")
-                                    alternative.float(top.logprob)
-                                    alternative.list("bytes", {
-                                        for byte in top.token { $0.integer(Int(byte)) }
-                                    })
-                                }
-                            }
-                        })
+            object.list(
+                "content",
+                { content in
+                    for token in logprobs {
+                        content.object { entry in
+                            let text = TokenText.text(token.token, id: token.tokenID, asID: envelope.returnsTokenIDs)
+                            entry.member("token", text)
+                            entry.name("logprob")
+                            entry.float(token.logprob)
+                            entry.list("bytes", { for byte in token.token { $0.integer(Int(byte)) } })
+                            entry.list(
+                                "top_logprobs",
+                                { tops in
+                                    for top in token.top {
+                                        tops.object { alternative in
+                                            let text = TokenText.text(
+                                                top.token, id: top.tokenID, asID: envelope.returnsTokenIDs)
+                                            alternative.member("token", text)
+                                            alternative.name("logprob")
+                                            alternative.float(top.logprob)
+                                            alternative.list(
+                                                "bytes",
+                                                {
+                                                    for byte in top.token { $0.integer(Int(byte)) }
+                                                })
+                                        }
+                                    }
+                                })
+                        }
                     }
-                }
-            })
+                })
             object.member("refusal", JSONValue.null)
         }
     }

@@ -40,7 +40,8 @@ package struct CompletionRenderer: GenerationRenderer {
         switch event.event.kind {
         case .started(let started):
             guard echo else { return [] }
-            let text = started.promptTokenBytes.isEmpty
+            let text =
+                started.promptTokenBytes.isEmpty
                 ? "" : String(decoding: started.promptTokenBytes.joined(), as: UTF8.self)
             return emit(index, text: text, tokens: Self.promptTokens(started))
         case .delta(let delta):
@@ -93,9 +94,11 @@ package struct CompletionRenderer: GenerationRenderer {
         var writer = JSONWriter()
         writer.object { root in
             envelope.write(to: &root, object: "text_completion")
-            root.list("choices", { array in
-                write(index, text: text, tokens: tokens, finished: finished, to: &array)
-            })
+            root.list(
+                "choices",
+                { array in
+                    write(index, text: text, tokens: tokens, finished: finished, to: &array)
+                })
             if envelope.includesUsage { root.member("usage", JSONValue.null) }
         }
         return writer.bytes
@@ -115,12 +118,14 @@ package struct CompletionRenderer: GenerationRenderer {
         var writer = JSONWriter()
         writer.object { root in
             envelope.write(to: &root, object: "text_completion")
-            root.list("choices", { array in
-                for (index, choice) in choices.enumerated() {
-                    write(
-                        index, text: choice.text, tokens: choice.tokens, finished: choice.finished, to: &array)
-                }
-            })
+            root.list(
+                "choices",
+                { array in
+                    for (index, choice) in choices.enumerated() {
+                        write(
+                            index, text: choice.text, tokens: choice.tokens, finished: choice.finished, to: &array)
+                    }
+                })
             usage.write(to: &root)
         }
         return writer.bytes
@@ -149,23 +154,29 @@ package struct CompletionRenderer: GenerationRenderer {
     private func write(_ tokens: [ScoredToken], to choice: inout JSONWriter) {
         let asID = envelope.returnsTokenIDs
         choice.object { object in
-            object.list("tokens", { list in
-                for token in tokens { list.string(TokenText.text(token.bytes, id: token.id, asID: asID)) }
-            })
-            object.list("token_logprobs", { list in
-                for token in tokens {
-                    if let score = token.score { list.float(score.logprob) } else { list.null() }
-                }
-            })
-            object.list("top_logprobs", { list in
-                for token in tokens {
-                    guard let score = token.score else {
-                        list.null()
-                        continue
+            object.list(
+                "tokens",
+                { list in
+                    for token in tokens { list.string(TokenText.text(token.bytes, id: token.id, asID: asID)) }
+                })
+            object.list(
+                "token_logprobs",
+                { list in
+                    for token in tokens {
+                        if let score = token.score { list.float(score.logprob) } else { list.null() }
                     }
-                    write(top: score, asID: asID, to: &list)
-                }
-            })
+                })
+            object.list(
+                "top_logprobs",
+                { list in
+                    for token in tokens {
+                        guard let score = token.score else {
+                            list.null()
+                            continue
+                        }
+                        write(top: score, asID: asID, to: &list)
+                    }
+                })
             object.list("text_offset", { list in for token in tokens { list.integer(token.offset) } })
         }
     }

@@ -102,8 +102,10 @@ package enum Citations {
     private static func isFunctionWord(_ word: String) -> Bool { functionWords.contains(word) }
 
     private static let functionWords: Set<String> = [
-        "a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "do", "does", "for", "from", "had", "has",
-        "have", "how", "i", "if", "in", "is", "it", "its", "may", "must", "no", "not", "of", "on", "or", "our", "should",
+        "a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "do", "does", "for", "from", "had",
+        "has",
+        "have", "how", "i", "if", "in", "is", "it", "its", "may", "must", "no", "not", "of", "on", "or", "our",
+        "should",
         "so", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "was",
         "we", "were", "what", "when", "where", "which", "who", "will", "with", "would", "you", "your",
     ]

@@ -39,23 +39,25 @@ package struct Evidence: Sendable, Equatable {
     /// Writes the member `fathom`, our extension for user interfaces: every source the model saw, in prompt order.
     static func write(_ evidence: [Evidence], to root: inout JSONWriter) {
         root.member("fathom") { extension_ in
-            extension_.list("sources", { sources in
-                for (index, item) in evidence.enumerated() {
-                    sources.object { source in
-                        source.member("index", index + 1)
-                        source.member("file_id", item.fileID)
-                        source.member("filename", item.filename)
-                        source.member("vector_store_id", item.vectorStoreID)
-                        source.name("score")
-                        source.double(item.score)
-                        source.list("headings", { for heading in item.headings { $0.string(heading) } })
-                        source.member("text", item.text)
-                        source.member("start_byte", Int(clamping: item.startByte))
-                        source.member("end_byte", Int(clamping: item.endByte))
-                        source.member("sha256", item.sha256)
+            extension_.list(
+                "sources",
+                { sources in
+                    for (index, item) in evidence.enumerated() {
+                        sources.object { source in
+                            source.member("index", index + 1)
+                            source.member("file_id", item.fileID)
+                            source.member("filename", item.filename)
+                            source.member("vector_store_id", item.vectorStoreID)
+                            source.name("score")
+                            source.double(item.score)
+                            source.list("headings", { for heading in item.headings { $0.string(heading) } })
+                            source.member("text", item.text)
+                            source.member("start_byte", Int(clamping: item.startByte))
+                            source.member("end_byte", Int(clamping: item.endByte))
+                            source.member("sha256", item.sha256)
+                        }
                     }
-                }
-            })
+                })
         }
     }
 }

@@ -74,16 +74,24 @@ package final class ReadinessMonitor: Service, Sendable {
             let model = try await inference.describe(timeout: timeout)
             state.withLock { $0 = State(model: model, answeredAt: .now, failure: nil) }
         } catch {
-            let code = (error as? RPCError)?.code.description ?? "no answer"
-            state.withLock { $0.failure = code }
+            let code = (error as? RPCError)?.code
+            state.withLock { state in
+                state.failure = code?.description ?? "no answer"
+                // Nobody listens: what the head said before is worth nothing. A late answer is given more time.
+                if code == .unavailable { state.answeredAt = nil }
+            }
         }
     }
 
     /// The state at `now`.
     package func current(now: ContinuousClock.Instant = .now) -> Readiness {
         let state = state.withLock { $0 }
-        guard let model = state.model, let answeredAt = state.answeredAt else {
+        guard let model = state.model else {
             return Readiness(reason: "the model's head has not answered yet (\(state.failure ?? "not asked"))")
+        }
+        guard let answeredAt = state.answeredAt else {
+            return Readiness(
+                reason: "the model's head cannot be reached (\(state.failure ?? "no answer"))", model: model)
         }
         return Readiness(reason: Self.reason(model, age: now - answeredAt, failure: state.failure), model: model)
     }

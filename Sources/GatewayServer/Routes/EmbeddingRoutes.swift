@@ -108,19 +108,21 @@ struct EmbeddingRoutes: Sendable {
         var writer = JSONWriter()
         writer.object { root in
             root.member("object", "list")
-            root.list("data", { data in
-                for (index, embedding) in embeddings.enumerated() {
-                    data.object { entry in
-                        entry.member("object", "embedding")
-                        entry.member("index", index)
-                        if isBase64 {
-                            entry.member("embedding", base64(embedding.values))
-                        } else {
-                            entry.list("embedding", { for value in embedding.values { $0.float(value) } })
+            root.list(
+                "data",
+                { data in
+                    for (index, embedding) in embeddings.enumerated() {
+                        data.object { entry in
+                            entry.member("object", "embedding")
+                            entry.member("index", index)
+                            if isBase64 {
+                                entry.member("embedding", base64(embedding.values))
+                            } else {
+                                entry.list("embedding", { for value in embedding.values { $0.float(value) } })
+                            }
                         }
                     }
-                }
-            })
+                })
             root.member("model", model)
             root.member("usage") { usage in
                 usage.member("prompt_tokens", tokenCount)

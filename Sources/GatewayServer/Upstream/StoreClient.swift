@@ -43,7 +43,9 @@ package struct StoreClient: Sendable {
         try await client.unary(StoreService.getFile, Self.file(id), options: options(scope))
     }
 
-    func listFiles(_ page: Fathom_Store_V1_ListRequest, scope: RequestScope) async throws
+    func listFiles(
+        _ page: Fathom_Store_V1_ListRequest, scope: RequestScope
+    ) async throws
         -> Fathom_Store_V1_ListFilesResponse
     {
         try await client.unary(StoreService.listFiles, page, options: options(scope))
@@ -112,7 +114,9 @@ package struct StoreClient: Sendable {
         try await client.unary(StoreService.search, request, options: options(scope))
     }
 
-    func embed(_ request: Fathom_Store_V1_EmbedRequest, scope: RequestScope) async throws
+    func embed(
+        _ request: Fathom_Store_V1_EmbedRequest, scope: RequestScope
+    ) async throws
         -> Fathom_Store_V1_EmbedResponse
     {
         try await client.unary(StoreService.embed, request, options: options(scope))

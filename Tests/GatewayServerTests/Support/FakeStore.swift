@@ -105,7 +105,8 @@ final class FakeStore: Sendable {
                 embedding.values = [Float(index), 0.5, -1]
                 return embedding
             }
-            response.promptTokens = UInt32(request.inputs.count * 2 + request.tokenInputs.reduce(0) { $0 + $1.ids.count })
+            response.promptTokens = UInt32(
+                request.inputs.count * 2 + request.tokenInputs.reduce(0) { $0 + $1.ids.count })
             return response
         }
     }
