@@ -13,11 +13,14 @@ struct ConnectionLifecycleTests {
         return router
     }
 
+    /// A loopback address no other test listens on: a port that was free here a moment ago still is.
+    private static let ownHost = "127.0.0.77"
+
     private static func makeClient(
-        port: Int, _ configuration: WireClientConfiguration = WireClientConfiguration(minBackoff: .milliseconds(5))
+        host: String = "127.0.0.1", port: Int,
+        _ configuration: WireClientConfiguration = WireClientConfiguration(minBackoff: .milliseconds(5))
     ) -> WireClient {
-        WireClient(
-            target: .address(host: "127.0.0.1", port: port), configuration: configuration, logger: quietLogger)
+        WireClient(target: .address(host: host, port: port), configuration: configuration, logger: quietLogger)
     }
 
     @Test("graceful shutdown lets calls in flight finish, refuses new ones and returns")
@@ -81,17 +84,20 @@ struct ConnectionLifecycleTests {
 
     @Test("a client finds a restarted server by itself")
     func reconnect() async throws {
-        let first = try await withServer(Self.echoRouter()) { _, port in
-            let client = Self.makeClient(port: port)
+        let first = try await withServer(
+            Self.echoRouter(), configuration: WireServerConfiguration(host: Self.ownHost)
+        ) { _, port in
+            let client = Self.makeClient(host: Self.ownHost, port: port)
             _ = try await client.unary(TestService.echo, text("one"))
             return (client, port)
         }
         let (client, port) = first
         await eventually("the loss is noticed") { !client.isConnected }
         try await withServer(
-            Self.echoRouter(), configuration: WireServerConfiguration(port: port)
+            Self.echoRouter(), configuration: WireServerConfiguration(host: Self.ownHost, port: port)
         ) { _, _ in
-            let response = try await client.unary(TestService.echo, text("two"), options: CallOptions(timeout: .seconds(20)))
+            let response = try await client.unary(
+                TestService.echo, text("two"), options: CallOptions(timeout: .seconds(20)))
             #expect(response.value == "two")
         }
         await client.close()
@@ -120,10 +126,11 @@ struct ConnectionLifecycleTests {
 
     @Test("a refused connection fails fast without waitForReady, and at the connect timeout with it")
     func refused() async throws {
-        // A port that was free a moment ago.
-        let port = try await withServer(RPCRouter()) { _, port in port }
+        let port = try await withServer(
+            RPCRouter(), configuration: WireServerConfiguration(host: Self.ownHost)
+        ) { _, port in port }
         let client = Self.makeClient(
-            port: port,
+            host: Self.ownHost, port: port,
             WireClientConfiguration(connectTimeout: .milliseconds(200), minBackoff: .milliseconds(5)))
         for waitForReady in [false, true] {
             let error = await rpcError {
@@ -144,9 +151,11 @@ struct ConnectionLifecycleTests {
 
     @Test("a list of endpoints is tried in order, and a name is resolved")
     func failover() async throws {
-        let dead = try await withServer(RPCRouter()) { _, port in port }
+        let dead = try await withServer(
+            RPCRouter(), configuration: WireServerConfiguration(host: Self.ownHost)
+        ) { _, port in port }
         try await withServer(Self.echoRouter()) { _, port in
-            for target in ["127.0.0.1:\(dead),127.0.0.1:\(port)", "dns:localhost:\(port)", "localhost:\(port)"] {
+            for target in ["\(Self.ownHost):\(dead),127.0.0.1:\(port)", "dns:localhost:\(port)", "localhost:\(port)"] {
                 let client = WireClient(target: try WireTarget(parsing: target), logger: quietLogger)
                 #expect(try await client.unary(TestService.echo, text("x")).value == "x")
                 await client.close()

@@ -46,8 +46,10 @@ final class ConnectionHandler: ChannelInboundHandler {
     private var assembler = FrameAssembler()
     private var liveness: RepeatedTask?
     private var handshakeTimer: Scheduled<Void>?
-    private var lastHeard = NIODeadline.now()
     private var heardSinceTick = false
+    /// Ticks, of half a ping interval each, without a byte from the peer. Ticks and not a clock: a process that was
+    /// stopped for a while asks its peers before it gives them up.
+    private var silentTicks = 0
     private var pingToken: UInt64 = 0
     private var unreadReplies = 0
     private var isReading = false
@@ -135,7 +137,6 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     private func start(_ context: ChannelHandlerContext) {
         guard handshakeTimer == nil else { return }
-        lastHeard = .now()
         write(.hello(limits.hello(peer: name)))
         let loop = context.eventLoop.assumeIsolated()
         handshakeTimer = loop.scheduleTask(in: TimeAmount(limits.handshakeTimeout)) { [weak self] in
@@ -375,18 +376,18 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     private func checkLiveness() {
         guard machine.phase != .closed else { return }
-        let now = NIODeadline.now()
-        if heardSinceTick {
+        guard !heardSinceTick else {
             heardSinceTick = false
-            lastHeard = now
+            silentTicks = 0
             return
         }
-        let silence = now - lastHeard
-        if silence >= TimeAmount(limits.deadAfter) {
+        silentTicks += 1
+        let silence = limits.pingInterval / 2 * silentTicks
+        if silence >= limits.deadAfter {
             fail(ConnectionFault(.idle, "nothing was heard for \(limits.deadAfter)"))
             // The peer does not answer: waiting for it to read is in vain.
             close()
-        } else if silence >= TimeAmount(limits.pingInterval), machine.phase != .awaitingHello {
+        } else if silence >= limits.pingInterval, machine.phase != .awaitingHello {
             pingToken += 1
             write(.ping(token: pingToken))
         }
