@@ -39,7 +39,8 @@ struct ConversionTests {
             stepID: 1 << 60,
             sequences: [
                 SequenceStep(
-                    sequenceID: SequenceID(rawValue: .max), startPosition: 100, tokenIDs: [0, .max], blockTable: [0, 7, .max],
+                    sequenceID: SequenceID(rawValue: .max), startPosition: 100, tokenIDs: [0, .max],
+                    blockTable: [0, 7, .max],
                     sample: true, sampling: Self.full, promptLogprobs: true, nextTokenID: 0, generatedCount: 3),
                 SequenceStep(
                     sequenceID: SequenceID(rawValue: 0), startPosition: 0, tokenIDs: [1], blockTable: [], sample: false),

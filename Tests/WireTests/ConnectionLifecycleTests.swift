@@ -156,7 +156,9 @@ struct ConnectionLifecycleTests {
         ) { _, port in port }
         try await withServer(Self.echoRouter()) { _, port in
             for target in ["\(Self.ownHost):\(dead),127.0.0.1:\(port)", "dns:localhost:\(port)", "localhost:\(port)"] {
-                let client = WireClient(target: try WireTarget(parsing: target), logger: quietLogger)
+                let client = WireClient(
+                    target: try WireTarget(parsing: target),
+                    configuration: WireClientConfiguration(connectTimeout: .seconds(20)), logger: quietLogger)
                 #expect(try await client.unary(TestService.echo, text("x")).value == "x")
                 await client.close()
             }

@@ -45,7 +45,9 @@ struct FuzzTests {
 
     /// A frame that is valid by itself, on a stream near those that are open.
     private static func plausibleFrame(_ generator: inout Generator, nextStream: inout UInt32) -> Frame {
-        let methods = [TestService.echo.fullName, TestService.count.fullName, TestService.chat.fullName, TestService.raw]
+        let methods = [
+            TestService.echo.fullName, TestService.count.fullName, TestService.chat.fullName, TestService.raw,
+        ]
         let payload = Frame.Payload(
             message: ByteBuffer(bytes: (0..<Int.random(in: 0...12, using: &generator)).map { UInt8($0) }),
             attachment: Bool.random(using: &generator)
@@ -58,7 +60,8 @@ struct FuzzTests {
                 stream: nextStream,
                 .init(
                     method: methods.randomElement(using: &generator) ?? "",
-                    metadata: ["k": String(generator.next())], timeoutMicroseconds: .random(in: 0...5000, using: &generator)),
+                    metadata: ["k": String(generator.next())],
+                    timeoutMicroseconds: .random(in: 0...5000, using: &generator)),
                 payload, endStream: Bool.random(using: &generator))
         case 5...7: return .message(stream: known, payload, endStream: false)
         case 8:

@@ -24,8 +24,9 @@ struct PlainPeer: Sendable {
     }
 
     /// Exchanges HELLO.
-    func handshake(_ hello: Frame.Hello = .init(
-        initialCredits: 1 << 20, maxFrameBytes: 1 << 20, maxStreams: 100, peer: "plain")
+    func handshake(
+        _ hello: Frame.Hello = .init(
+            initialCredits: 1 << 20, maxFrameBytes: 1 << 20, maxStreams: 100, peer: "plain")
     ) async throws {
         send(.hello(hello))
         guard case .hello = try await next() else { throw RPCError(.internalError, "no HELLO") }

@@ -45,17 +45,22 @@ struct ProtocolFaultTests {
             reason: .protocolError),
         Case(
             testDescription: "a stream id that descends",
-            frames: [hello, .open(stream: 5, chat, nil, endStream: false), .open(stream: 3, chat, nil, endStream: false)],
+            frames: [
+                hello, .open(stream: 5, chat, nil, endStream: false), .open(stream: 3, chat, nil, endStream: false),
+            ],
             reason: .protocolError),
         Case(
             testDescription: "a stream opened twice",
-            frames: [hello, .open(stream: 1, chat, nil, endStream: false), .open(stream: 1, chat, nil, endStream: false)],
+            frames: [
+                hello, .open(stream: 1, chat, nil, endStream: false), .open(stream: 1, chat, nil, endStream: false),
+            ],
             reason: .protocolError),
         Case(
             testDescription: "a message on a stream that never was",
             frames: [hello, .message(stream: 1, empty, endStream: false)], reason: .protocolError),
         Case(
-            testDescription: "CREDIT on stream 0", frames: [hello, .credit(stream: 0, bytes: 1)], reason: .protocolError),
+            testDescription: "CREDIT on stream 0", frames: [hello, .credit(stream: 0, bytes: 1)], reason: .protocolError
+        ),
         Case(
             testDescription: "a message after half-close",
             frames: [
@@ -64,7 +69,9 @@ struct ProtocolFaultTests {
             reason: .protocolError),
         Case(
             testDescription: "half-close twice",
-            frames: [hello, .open(stream: 1, chat, nil, endStream: false), .halfClose(stream: 1), .halfClose(stream: 1)],
+            frames: [
+                hello, .open(stream: 1, chat, nil, endStream: false), .halfClose(stream: 1), .halfClose(stream: 1),
+            ],
             reason: .protocolError),
         Case(
             testDescription: "STATUS from a client",

@@ -43,7 +43,9 @@ struct ValueTests {
 
     @Test(
         "what is no target is refused",
-        arguments: ["", "host", "host:", ":1", "host:0", "host:65536", "host:x", "a:1,,b:2", "a:1,", "::1:80", "dns:", "[]:1"])
+        arguments: [
+            "", "host", "host:", ":1", "host:0", "host:65536", "host:x", "a:1,,b:2", "a:1,", "::1:80", "dns:", "[]:1",
+        ])
     func badTargets(text: String) {
         #expect(throws: RPCError.self) { try WireTarget(parsing: text) }
     }

@@ -131,7 +131,9 @@ final class Connector: Sendable {
         failWaiter(
             token,
             isDeadline
-                ? RPCError(.deadlineExceeded, "no connection to \(target) before the deadline (\(reason))", isUnprocessed: true)
+                ? RPCError(
+                    .deadlineExceeded, "no connection to \(target) before the deadline (\(reason))", isUnprocessed: true
+                )
                 : RPCError(
                     .unavailable, "no connection to \(target) within \(configuration.connectTimeout) (\(reason))",
                     isUnprocessed: true))
@@ -195,7 +197,8 @@ final class Connector: Sendable {
             }
             .connect(host: endpoint.host, port: endpoint.port)
             .whenFailure { error in
-                self.attemptFailed(id, index, RPCError(.unavailable, "\(endpoint) refused or did not answer", cause: error))
+                self.attemptFailed(
+                    id, index, RPCError(.unavailable, "\(endpoint) refused or did not answer", cause: error))
             }
     }
 
@@ -218,7 +221,8 @@ final class Connector: Sendable {
                 goingAway: { [weak self] goAway in self?.lost(id, "\(goAway.reason)") },
                 closed: { [weak self] error in
                     self?.lost(id, error.message)
-                    self?.attemptFailed(id, index, RPCError(.unavailable, "\(endpoint): \(error.message)", cause: error))
+                    self?.attemptFailed(
+                        id, index, RPCError(.unavailable, "\(endpoint): \(error.message)", cause: error))
                     self?.state.withLock { $0.channels[id] = nil }
                 }))
         if let tls {

@@ -136,10 +136,12 @@ struct ConnectionStateMachine<Stream> {
                 throw ConnectionFault(
                     .unsupportedVersion, "version \(hello.version), expected \(Frame.Hello.currentVersion)")
             }
-            guard (1...1 << 30).contains(hello.initialCredits), hello.maxFrameBytes >= UInt32(WireLimits.leastFrameBytes), hello.maxStreams >= 1
+            guard (1...1 << 30).contains(hello.initialCredits),
+                hello.maxFrameBytes >= UInt32(WireLimits.leastFrameBytes), hello.maxStreams >= 1
             else {
                 throw ConnectionFault(
-                    .protocolError, "HELLO needs initial_credits in 1...2^30, max_frame_bytes >= 32768, max_streams >= 1")
+                    .protocolError,
+                    "HELLO needs initial_credits in 1...2^30, max_frame_bytes >= 32768, max_streams >= 1")
             }
             peerHello = hello
             phase = .running
@@ -252,7 +254,8 @@ struct ConnectionStateMachine<Stream> {
         }
         guard entries.count < Int(peerHello.maxStreams) else {
             throw RPCError(
-                .resourceExhausted, "the connection has \(entries.count) streams, the peer's limit is \(peerHello.maxStreams)")
+                .resourceExhausted,
+                "the connection has \(entries.count) streams, the peer's limit is \(peerHello.maxStreams)")
         }
         let id = lastStreamID == 0 ? 1 : lastStreamID + 2
         lastStreamID = id

@@ -88,6 +88,9 @@ package final class WireServer: Service {
         } onCancel: {
             table.closeAll(RPCError(.unavailable, "the server was stopped"))
         }
+        // The address is free when run() returns: whoever restarts the server can bind it again.
+        try? await channel.close().get()
+        try? await channel.closeFuture.get()
     }
 
     private func bind(_ submit: @escaping @Sendable (ServerCall) -> Void) async throws(RPCError) -> any Channel {

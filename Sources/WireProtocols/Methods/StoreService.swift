@@ -18,7 +18,9 @@ package enum StoreService {
     >("fathom.store.v1.Store/CreateVectorStore", .unary)
     package static let getVectorStore = RPCMethod<Fathom_Store_V1_GetVectorStoreRequest, Fathom_Store_V1_VectorStore>(
         "fathom.store.v1.Store/GetVectorStore", .unary)
-    package static let listVectorStores = RPCMethod<Fathom_Store_V1_ListRequest, Fathom_Store_V1_ListVectorStoresResponse>(
+    package static let listVectorStores = RPCMethod<
+        Fathom_Store_V1_ListRequest, Fathom_Store_V1_ListVectorStoresResponse
+    >(
         "fathom.store.v1.Store/ListVectorStores", .unary)
     package static let deleteVectorStore = RPCMethod<
         Fathom_Store_V1_GetVectorStoreRequest, Fathom_Store_V1_DeleteResponse
