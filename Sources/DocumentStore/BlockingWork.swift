@@ -3,7 +3,8 @@ import Dispatch
 /// Runs file access and heavy computing outside the cooperative thread pool.
 enum BlockingWork {
     // Concurrent: callers bound how much of it is under way (uploads, searches, indexing workers).
-    private static let queue = DispatchQueue(label: "fathom.store.blocking", qos: .userInitiated, attributes: .concurrent)
+    private static let queue = DispatchQueue(
+        label: "fathom.store.blocking", qos: .userInitiated, attributes: .concurrent)
 
     static func run<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
         try await withCheckedThrowingContinuation { continuation in

@@ -27,7 +27,8 @@ final class PartitionTable: Sendable {
                 state.entries[vectorStoreID]?.lastUse = state.uses
                 return entry.partition
             }
-            if state.entries.count >= capacity, let oldest = state.entries.min(by: { $0.value.lastUse < $1.value.lastUse })
+            if state.entries.count >= capacity,
+                let oldest = state.entries.min(by: { $0.value.lastUse < $1.value.lastUse })
             {
                 state.entries[oldest.key] = nil
             }

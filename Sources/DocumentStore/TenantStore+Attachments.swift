@@ -46,7 +46,8 @@ extension TenantStore {
         guard pending < configuration.maxPendingPerTenant else {
             throw StoreError(
                 code: .limitExceeded,
-                message: "\(pending) files wait for indexing already; the limit is \(configuration.maxPendingPerTenant)")
+                message: "\(pending) files wait for indexing already; the limit is \(configuration.maxPendingPerTenant)"
+            )
         }
         try db.execute(
             sql: """

@@ -10,7 +10,8 @@ extension TenantStore {
         return try await write { db in
             let count = try Int.fetchOne(db, sql: "SELECT COUNT(*) FROM file") ?? 0
             guard count < limit else {
-                throw StoreError(code: .limitExceeded, message: "there are \(count) files already; the limit is \(limit)")
+                throw StoreError(
+                    code: .limitExceeded, message: "there are \(count) files already; the limit is \(limit)")
             }
             try db.execute(
                 sql: """

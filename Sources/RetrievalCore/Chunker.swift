@@ -119,7 +119,9 @@ package struct Chunker: Sendable {
         var sentence: Int?
         var word: Int?
         for (index, unit) in window.enumerated() {
-            if unit.startsHeading && index > overlapped && tokens >= tinySection { return Cut(end: index, isHard: true) }
+            if unit.startsHeading && index > overlapped && tokens >= tinySection {
+                return Cut(end: index, isHard: true)
+            }
             if tokens + unit.tokens > parameters.maxTokens && index > 0 {
                 return Cut(end: paragraph ?? sentence ?? word ?? index, isHard: false)
             }

@@ -14,7 +14,9 @@ struct HTMLExtractor {
         "p", "div", "section", "article", "header", "footer", "nav", "main", "aside", "ul", "ol", "dl", "table", "form",
         "blockquote", "pre", "figure", "figcaption", "fieldset", "address", "hr", "body", "details", "summary",
     ]
-    private static let lineElements: Set<String> = ["br", "li", "tr", "dt", "dd", "caption", "option", "thead", "tbody"]
+    private static let lineElements: Set<String> = [
+        "br", "li", "tr", "dt", "dd", "caption", "option", "thead", "tbody",
+    ]
 
     /// What separates the next word from the text so far; the strongest request wins.
     private enum Gap: Int {

@@ -28,7 +28,9 @@ package enum RankFusion {
         let greatest = Double(rankings.count) / (k + 1)
         let fused = order.map { Fused(id: $0, score: min(1, (sums[$0] ?? 0) / greatest)) }
         return fused.enumerated()
-            .sorted { $0.element.score != $1.element.score ? $0.element.score > $1.element.score : $0.offset < $1.offset }
+            .sorted {
+                $0.element.score != $1.element.score ? $0.element.score > $1.element.score : $0.offset < $1.offset
+            }
             .map(\.element)
     }
 }

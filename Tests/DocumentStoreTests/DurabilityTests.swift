@@ -70,7 +70,8 @@ struct DurabilityTests {
                 tenant: "acme", .init(vectorStoreIDs: [collection.id], queries: ["word2999"], mode: .lexical))
             #expect(hits.first?.text.contains("word2999") == true)
             let indexes = try await store.search(
-                tenant: "acme", .init(vectorStoreIDs: [collection.id], queries: ["word1"], maxResults: 50, mode: .vector))
+                tenant: "acme",
+                .init(vectorStoreIDs: [collection.id], queries: ["word1"], maxResults: 50, mode: .vector))
             #expect(Set(indexes.map { "\($0.fileID)#\($0.chunkIndex)" }).count == indexes.count)
         }
     }

@@ -16,7 +16,9 @@ struct FileTests {
             #expect(try await store.file(tenant: "acme", file.id) == file)
             let content = try await store.content(tenant: "acme", fileID: file.id)
             #expect(content.bytes == bytes && content.file == file)
-            #expect(try await store.upload("abc").sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+            #expect(
+                try await store.upload("abc").sha256
+                    == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
         }
     }
 
@@ -225,7 +227,9 @@ struct FileTests {
                     _ = try await store.attach(
                         tenant: "acme", fileID: file.id, to: collection.id, attributesJSON: "{\"a\":[1]}")
                 },
-                { _ = try await store.attach(tenant: "acme", fileID: file.id, to: collection.id, attributesJSON: "[]") },
+                {
+                    _ = try await store.attach(tenant: "acme", fileID: file.id, to: collection.id, attributesJSON: "[]")
+                },
             ]
             for (index, attempt) in attempts.enumerated() {
                 let error = await #expect(throws: StoreError.self, "attempt \(index)") { try await attempt() }

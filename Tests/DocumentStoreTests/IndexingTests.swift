@@ -42,7 +42,8 @@ struct IndexingTests {
         try await StoreFixture.withStore(configure: { $0.maxChunksPerFile = 3 }) { store in
             let collection = try await store.createVectorStore(tenant: "acme", name: "s")
             let cases: [([UInt8], String, String)] = [
-                (Array("%PDF-1.7".utf8), "a.pdf", "unsupported_file"), ([0xFF, 0x61, 0xFE, 0x62], "a.txt", "invalid_file"),
+                (Array("%PDF-1.7".utf8), "a.pdf", "unsupported_file"),
+                ([0xFF, 0x61, 0xFE, 0x62], "a.txt", "invalid_file"),
                 (Array("  \n".utf8), "a.txt", "invalid_file"),
                 (Array(String(repeating: "word ", count: 2000).utf8), "a.txt", "invalid_file"),
                 (Array("<script>only code</script>".utf8), "a.html", "invalid_file"),

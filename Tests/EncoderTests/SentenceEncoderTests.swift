@@ -92,7 +92,8 @@ struct SentenceEncoderTests {
     func queueBound() async throws {
         let encoder = try TestModel.encoder()
         let error = await #expect(throws: EncoderError.self) {
-            try await encoder.embed(tokens: Array(repeating: [101, 102], count: SentenceEncoder.maxQueuedSequences + 1))
+            try await encoder.embed(
+                tokens: Array(repeating: [101, 102], count: SentenceEncoder.maxQueuedSequences + 1))
         }
         #expect(error?.code == .queueFull)
     }

@@ -86,7 +86,8 @@ struct BM25IndexTests {
         // Removing nearly everything drives the compaction.
         for id in documents.keys where id != 7 { index.remove(id: id) }
         documents = documents.filter { $0.key == 7 }
-        expectEqual(index.search(words.joined(separator: " "), limit: 10), naive(documents, words.joined(separator: " ")))
+        expectEqual(
+            index.search(words.joined(separator: " "), limit: 10), naive(documents, words.joined(separator: " ")))
     }
 
     @Test("the filter and the limit hold, and nothing matches an empty query")

@@ -84,7 +84,8 @@ struct ChunkerTests {
     @Test("a chunk knows the headings above it, and a section starts a chunk of its own")
     func headings() throws {
         let body = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma. "
-        let text = "# Handbook\n\n## Leave\n\(body)\n### Sick leave\n\(body)\(body)\n## Travel\n\(body)\n# Annex\n\(body)"
+        let text =
+            "# Handbook\n\n## Leave\n\(body)\n### Sick leave\n\(body)\(body)\n## Travel\n\(body)\n# Annex\n\(body)"
         let (extracted, chunks) = try chunks(text, format: .markdown, max: 40, overlap: 10)
         check(extracted, chunks, max: 40)
         let paths = chunks.map { $0.headings.joined(separator: "/") }
@@ -106,7 +107,8 @@ struct ChunkerTests {
 
     @Test("more chunks than allowed is an invalid file")
     func tooMany() throws {
-        let extracted = try TextExtractor.extract(Array(String(repeating: "word ", count: 1000).utf8), format: .plainText)
+        let extracted = try TextExtractor.extract(
+            Array(String(repeating: "word ", count: 1000).utf8), format: .plainText)
         let error = #expect(throws: RetrievalError.self) {
             try Chunker(parameters: .init(maxTokens: 16, overlapTokens: 0))
                 .chunks(of: extracted, maxChunks: 10, tokenCount: count)

@@ -19,7 +19,8 @@ struct TextExtractorTests {
         "invalid UTF-8 is an invalid file, named by its offset",
         arguments: [
             ([0x61, 0x62, 0xFF], 2), ([0x61, 0xC3], 1), ([0xC0, 0x80], 0), ([0xED, 0xA0, 0x80], 0),
-            ([0x61, 0xF4, 0x90, 0x80, 0x80], 1), ([0xE2, 0x82], 0), ([0xE2, 0x82, 0x61], 0), ([0xF0, 0x80, 0x80, 0x80], 0),
+            ([0x61, 0xF4, 0x90, 0x80, 0x80], 1), ([0xE2, 0x82], 0), ([0xE2, 0x82, 0x61], 0),
+            ([0xF0, 0x80, 0x80, 0x80], 0),
         ] as [([UInt8], Int)])
     func invalidUTF8(bytes: [UInt8], offset: Int) {
         #expect(UTF8Scanner.firstInvalidOffset(in: bytes) == offset)
@@ -65,7 +66,8 @@ struct TextExtractorTests {
         arguments: [
             ("a.txt", "text/html; charset=utf-8", "x", DocumentFormat.html), ("a.md", "", "x", .markdown),
             ("a.HTML", "application/octet-stream", "x", .html), ("a", "", "\n <!DOCTYPE HTML><p>x", .html),
-            ("a.txt", "", "<html>", .plainText), ("a", "text/markdown", "<html>", .markdown), ("a", "", "x", .plainText),
+            ("a.txt", "", "<html>", .plainText), ("a", "text/markdown", "<html>", .markdown),
+            ("a", "", "x", .plainText),
         ])
     func detection(filename: String, contentType: String, text: String, expected: DocumentFormat) throws {
         let found = try DocumentFormat.detect(filename: filename, contentType: contentType, bytes: Array(text.utf8))
@@ -148,7 +150,8 @@ struct TextExtractorTests {
             ("</p>x</>y", "xy"), ("<head><meta x><p>body without end of head", "body without end of head"),
             ("<svg><svg><text>x</text></svg>y</svg>z", "z"), ("a<![CDATA[x]]>b", "ab"), ("<?php echo ?>q", "q"),
             ("<a/ b>x<br/>y", "x\ny"), ("&#0;&#xD800;&#99999999999;", "\u{FFFD}\u{FFFD}\u{FFFD}"), ("a&", "a&"),
-            ("&#;&#x;", "&#;&#x;"), ("<!-->x", "x"), ("<SCRIPT>q</sCrIpT >r", "r"), ("<style>a</styles>b</style>c", "c"),
+            ("&#;&#x;", "&#;&#x;"), ("<!-->x", "x"), ("<SCRIPT>q</sCrIpT >r", "r"),
+            ("<style>a</styles>b</style>c", "c"),
         ])
     func brokenHTML(page: String, expected: String) throws {
         #expect(string(try extract(page, .html)) == expected)
@@ -172,7 +175,8 @@ struct TextExtractorTests {
     @Test("random bytes of markup never crash, and the text stays valid with headings in place")
     func fuzz() throws {
         let alphabet = [
-            "<", ">", "/", "h1", "h2", "p", "!--", "-->", "&", "amp;", "#x41;", "\"", "'", "=", " ", "\n", "a", "é", "script",
+            "<", ">", "/", "h1", "h2", "p", "!--", "-->", "&", "amp;", "#x41;", "\"", "'", "=", " ", "\n", "a", "é",
+            "script",
             "head", "pre", "td", "]]>", "<![CDATA[",
         ]
         var random = SeededGenerator(seed: 7)

@@ -5,7 +5,9 @@ import StoreServer
 import Testing
 
 struct StoreServerConfigurationTests {
-    private func configuration(_ flags: ServiceFlags, environment: [String: String] = [:]) throws -> StoreServerConfiguration {
+    private func configuration(
+        _ flags: ServiceFlags, environment: [String: String] = [:]
+    ) throws -> StoreServerConfiguration {
         try StoreServerConfiguration(
             ServiceConfiguration(
                 service: "store", options: .parsing([]), flags: flags,

@@ -96,7 +96,9 @@ struct StoreServerFixture {
     }
 
     /// Attaches a file and asks for its status until it is no longer in progress.
-    func attach(_ file: String, to collection: String, tenant: String = "acme") async throws
+    func attach(
+        _ file: String, to collection: String, tenant: String = "acme"
+    ) async throws
         -> Fathom_Store_V1_VectorStoreFile
     {
         var state = try await call(StoreService.attachFile, tenant: tenant) {
@@ -105,6 +107,8 @@ struct StoreServerFixture {
         }
         let deadline = ContinuousClock.now.advanced(by: .seconds(60))
         while state.status == .inProgress, ContinuousClock.now < deadline {
+            // The interface is to be polled; without a pause the questions would slow the indexing down.
+            try await Task.sleep(for: .milliseconds(5))
             state = try await call(StoreService.getVectorStoreFile, tenant: tenant) {
                 $0.vectorStoreID = collection
                 $0.fileID = file

@@ -199,7 +199,9 @@ struct StoreServerTests {
             #expect(detached.deleted)
             let after = try await fixture.call(StoreService.getVectorStore) { $0.id = collection.id }
             #expect(after.version > state.version && after.fileCounts.total == 1)
-            #expect(try await fixture.call(StoreService.listVectorStores) { _ in }.vectorStores.map(\.id) == [collection.id])
+            #expect(
+                try await fixture.call(StoreService.listVectorStores) { _ in }.vectorStores.map(\.id) == [collection.id]
+            )
             _ = try await fixture.call(StoreService.deleteVectorStore) { $0.id = collection.id }
             await expect(.notFound) {
                 _ = try await fixture.call(StoreService.deleteVectorStore) { $0.id = collection.id }
