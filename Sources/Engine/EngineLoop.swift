@@ -168,8 +168,10 @@ final class EngineLoop {
                     try link.send(batch, hidden: hidden, epoch: epoch)
                 }
             } catch {
-                let failure = (error as? InferenceError) ?? InferenceError(
-                    code: .internalError, message: "step \(batch.stepID) failed on the first stage", cause: error)
+                let failure =
+                    (error as? InferenceError)
+                    ?? InferenceError(
+                        code: .internalError, message: "step \(batch.stepID) failed on the first stage", cause: error)
                 abandonEpoch(failure)
                 return
             }

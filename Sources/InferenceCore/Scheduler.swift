@@ -270,7 +270,8 @@ package struct Scheduler: Sendable {
             }
             guard result.promptLogprobs.count == entry.promptLogprobCount else {
                 throw mismatch(
-                    step, "has \(result.promptLogprobs.count) prompt log-probabilities; "
+                    step,
+                    "has \(result.promptLogprobs.count) prompt log-probabilities; "
                         + "expected \(entry.promptLogprobCount)")
             }
         }

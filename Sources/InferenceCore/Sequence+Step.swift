@@ -77,7 +77,8 @@ extension SchedulerConfiguration {
         }
         if let token = promptTokenIDs.first(where: { Int($0) >= vocabularySize }) {
             throw InferenceError(
-                code: .invalidRequest, message: "the prompt holds token id \(token); expected less than \(vocabularySize)")
+                code: .invalidRequest,
+                message: "the prompt holds token id \(token); expected less than \(vocabularySize)")
         }
         try sampling.validate(vocabularySize: vocabularySize)
     }

@@ -68,7 +68,9 @@ import Testing
         }
     }
 
-    @Test("17 concurrent requests give what each gives alone, with room to spare and with preemptions", arguments: [64, 34])
+    @Test(
+        "17 concurrent requests give what each gives alone, with room to spare and with preemptions",
+        arguments: [64, 34])
     func concurrent(blocks: Int) async throws {
         let alone = try await outcomesAlone(count: 17)
         let engine = InferenceEngine(stage: FakeStage(kvBlockCount: blocks), configuration: configuration())

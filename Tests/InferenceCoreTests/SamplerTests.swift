@@ -29,9 +29,11 @@ import Testing
         if p.topK > 0 { entries = Array(entries.prefix(p.topK)) }
         var sum = 0.0
         let kept = entries.reduce(0) { $0 + $1.1 }
-        if p.topP < 1, let last = entries.firstIndex(where: { sum += $0.1; return sum >= p.topP * kept }) {
-            entries = Array(entries.prefix(last + 1))
+        let last = entries.firstIndex { entry in
+            sum += entry.1
+            return sum >= p.topP * kept
         }
+        if p.topP < 1, let last { entries = Array(entries.prefix(last + 1)) }
         let total = entries.reduce(0) { $0 + $1.1 }
         return Dictionary(uniqueKeysWithValues: entries.map { ($0.0, $0.1 / total) })
     }
@@ -87,7 +89,9 @@ import Testing
         #expect(token == 1)
         let found = try #require(logprob)
         #expect(abs(Double(found.logprob) - (Double(row[1]) - normaliser)) < 1e-5)
-        let best = row.enumerated().sorted { $0.element != $1.element ? $0.element > $1.element : $0.offset < $1.offset }
+        let best = row.enumerated().sorted { a, b in
+            a.element != b.element ? a.element > b.element : a.offset < b.offset
+        }
         #expect(found.top.map(\.tokenID) == best.prefix(4).map { TokenID($0.offset) })
         for top in found.top {
             #expect(abs(Double(top.logprob) - (Double(row[Int(top.tokenID)]) - normaliser)) < 1e-5)

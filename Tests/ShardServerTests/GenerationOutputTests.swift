@@ -21,7 +21,8 @@ import WireProtocols
         var output = output
         var text = ""
         var ids: [TokenID] = []
-        for event in [.started(promptLogprobs: nil)] + tokens.map({ EngineEvent.token($0, nil) }) + [.finished(reason)] {
+        for event in [.started(promptLogprobs: nil)] + tokens.map({ EngineEvent.token($0, nil) }) + [.finished(reason)]
+        {
             for message in try output.messages(for: event, now: start + .milliseconds(5)) {
                 switch message.kind {
                 case .delta(let delta):

@@ -56,7 +56,9 @@ import WireProtocols
     @Test("greedy and seeded output is the same alone and with 16 others, on one, two and three stages")
     func stages() async throws {
         let (model, file) = try Self.model()
-        func ranges(_ stages: Int) throws -> [Range<Int>] { try ModelConfiguration.partition(file: file, stages: stages) }
+        func ranges(_ stages: Int) throws -> [Range<Int>] {
+            try ModelConfiguration.partition(file: file, stages: stages)
+        }
         let alone = try await outcomes(ranges(1), model, alone: true)
         #expect(alone.allSatisfy { $0.code == nil && $0.finished != nil && !$0.text.isEmpty })
         for stages in 1...3 {

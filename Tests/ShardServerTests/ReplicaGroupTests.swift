@@ -32,6 +32,19 @@ import WireProtocols
         #expect(try await outcomes([0..<1, 1..<4, 4..<6], count: 17) == alone)
     }
 
+    @Test("the link of three stages outlives the deadline of the join that made it")
+    func linkOutlivesJoin() async throws {
+        let joinTimeout = Duration.milliseconds(400)
+        try await TestGroup.run([0..<1, 1..<4, 4..<6], joinTimeout: joinTimeout) { group in
+            try await group.waitUntilServing()
+            let end = ContinuousClock.now.advanced(by: joinTimeout * 2)
+            while ContinuousClock.now < end {
+                let outcome = await group.generate(TestGroup.request(1))
+                #expect(outcome.code == nil, "\(outcome.message ?? "")")
+            }
+        }
+    }
+
     @Test("describe names every stage and says what is served")
     func describe() async throws {
         try await TestGroup.run([0..<1, 1..<4, 4..<6]) { group in

@@ -70,9 +70,11 @@ private struct SeededRandom: RandomNumberGenerator {
         for _ in 0..<2_000 {
             let text = (0..<20).map { _ in ["a", "b", "é"].randomElement(using: &generator) ?? "a" }
             let stops = (0..<2).map { _ in
-                (0..<Int.random(in: 1...3, using: &generator)).map { _ in ["a", "b", "é"].randomElement(using: &generator) ?? "a" }.joined()
+                (0..<Int.random(in: 1...3, using: &generator)).map { _ in
+                    ["a", "b", "é"].randomElement(using: &generator) ?? "a"
+                }.joined()
             }
-            // The first piece that completes a stop string ends the text, where the earliest one complete by then begins.
+            // The first piece that completes a stop string ends the text, where the earliest one complete then begins.
             var whole = ""
             var expected: String?
             for character in text where expected == nil {

@@ -24,7 +24,7 @@ struct TestGroup {
 
     /// Starts the stages, last one first, and stops everything after `body`.
     static func run<Result: Sendable>(
-        _ ranges: [Range<Int>], model: TestModel = .fake,
+        _ ranges: [Range<Int>], model: TestModel = .fake, joinTimeout: Duration = .seconds(5),
         _ body: @escaping @Sendable (TestGroup) async throws -> Result
     ) async throws -> Result {
         try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -35,16 +35,16 @@ struct TestGroup {
                 next = try await stage.target()
             }
             defer { tasks.cancelAll() }
-            return try await runHead(ranges, next: next, model: model, body)
+            return try await runHead(ranges, next: next, model: model, joinTimeout: joinTimeout, body)
         }
     }
 
     /// Starts the head alone; `next` is where stage 1 listens.
     static func runHead<Result: Sendable>(
-        _ ranges: [Range<Int>], next: WireTarget?, model: TestModel = .fake,
+        _ ranges: [Range<Int>], next: WireTarget?, model: TestModel = .fake, joinTimeout: Duration = .seconds(5),
         _ body: @escaping @Sendable (TestGroup) async throws -> Result
     ) async throws -> Result {
-        let head = try makeHead(ranges, next: next, model: model)
+        let head = try makeHead(ranges, next: next, model: model, joinTimeout: joinTimeout)
         return try await withThrowingTaskGroup(of: Void.self) { tasks in
             if let link = head.link { tasks.addTask { try await link.run() } }
             tasks.addTask { try await head.server.run() }
@@ -59,7 +59,7 @@ struct TestGroup {
     }
 
     private static func makeHead(
-        _ ranges: [Range<Int>], next: WireTarget?, model: TestModel
+        _ ranges: [Range<Int>], next: WireTarget?, model: TestModel, joinTimeout: Duration
     ) throws -> (engine: InferenceEngine, link: WirePipelineLink?, server: WireServer) {
         let stage = try model.makeStage(ranges[0])
         let plan = StagePlan(stage: stage, modelDigest: model.served.digest, stageIndex: 0, stageCount: ranges.count)
@@ -67,7 +67,7 @@ struct TestGroup {
         let link = next.map {
             WirePipelineLink(
                 client: WireClient(target: $0, logger: quiet), plan: plan.next(layerEnd: ranges[0].upperBound),
-                group: group, logger: quiet)
+                group: group, joinTimeout: joinTimeout, logger: quiet)
         }
         let engine = InferenceEngine(
             stage: stage, link: link,
@@ -96,6 +96,8 @@ struct TestGroup {
         var started: Fathom_Shard_V1_Started?
         var finished: Fathom_Shard_V1_Finished?
         var code: StatusCode?
+        /// The error's words, for the test's report.
+        var message: String?
 
         /// Without the fields that differ from run to run.
         var comparable: Outcome {
@@ -128,6 +130,7 @@ struct TestGroup {
             }
         } catch let error as RPCError {
             outcome.code = error.code
+            outcome.message = error.message
         } catch {
             outcome.code = .unknown
         }

@@ -6,7 +6,7 @@ import WireProtocols
 /// One epoch of the stream to the next stage.
 final class Downstream: Sendable {
     /// How long joining may take, all later stages together.
-    static let joinTimeout = Duration.seconds(5)
+    static let defaultJoinTimeout = Duration.seconds(5)
 
     private let stream: RawStream
     /// The stages behind, as they described themselves.
@@ -24,16 +24,20 @@ final class Downstream: Sendable {
     ///   - onClosed: once, on the event loop, possibly before this returns.
     /// - Throws: `RPCError`: what the next stage answered, or UNAVAILABLE.
     static func connect(
-        _ client: WireClient, plan: StagePlan, onResponse: @escaping @Sendable (ByteBuffer) -> Void,
+        _ client: WireClient, plan: StagePlan, joinTimeout: Duration = defaultJoinTimeout,
+        onResponse: @escaping @Sendable (ByteBuffer) -> Void,
         onClosed: @escaping @Sendable (RPCError?) -> Void
     ) async throws -> Downstream {
         let joined = try await client.unary(
             PipelineService.join, plan.proto(), options: CallOptions(timeout: joinTimeout))
-        let stream = try await client.rawStream(PipelineService.run.fullName) { event in
-            switch event {
-            case .message(let message, attachment: _): onResponse(message)
-            case .halfClosed: break
-            case .closed(let error): onClosed(error)
+        // A middle stage opens the stream while it answers a join; the stream must outlive that call's deadline.
+        let stream = try await CallDeadline.$current.withValue(nil) {
+            try await client.rawStream(PipelineService.run.fullName) { event in
+                switch event {
+                case .message(let message, attachment: _): onResponse(message)
+                case .halfClosed: break
+                case .closed(let error): onClosed(error)
+                }
             }
         }
         return Downstream(stream: stream, stages: joined.stages)

@@ -54,7 +54,7 @@ enum PipelineCoding {
     /// Hidden states as a frame's attachment: f32 little-endian, as they lie in memory.
     static func attachment(_ hidden: UnsafeBufferPointer<Float>) -> ByteBuffer {
         #if _endian(big)
-            #error("hidden states travel little-endian; this machine would have to swap them")
+        #error("hidden states travel little-endian; this machine would have to swap them")
         #endif
         return ByteBuffer(bytes: UnsafeRawBufferPointer(hidden))
     }

@@ -28,6 +28,7 @@ package final class WirePipelineLink: PipelineLink, Service {
     private let client: WireClient
     private let plan: StagePlan
     private let group: ReplicaGroup
+    private let joinTimeout: Duration
     private let logger: Logger
     private let state = Mutex(State())
 
@@ -35,10 +36,14 @@ package final class WirePipelineLink: PipelineLink, Service {
     ///   - client: to the next stage; closed when `run` ends.
     ///   - plan: what the next stage must fit.
     ///   - group: learns of the stages behind.
-    package init(client: WireClient, plan: StagePlan, group: ReplicaGroup, logger: Logger) {
+    ///   - joinTimeout: how long joining may take, all later stages together.
+    package init(
+        client: WireClient, plan: StagePlan, group: ReplicaGroup, joinTimeout: Duration = .seconds(5), logger: Logger
+    ) {
         self.client = client
         self.plan = plan
         self.group = group
+        self.joinTimeout = joinTimeout
         self.logger = logger
     }
 
@@ -105,7 +110,7 @@ package final class WirePipelineLink: PipelineLink, Service {
             return state.epochCount
         }
         let (closed, closing) = AsyncStream.makeStream(of: Void.self)
-        let downstream = try await Downstream.connect(client, plan: plan) { [self] message in
+        let downstream = try await Downstream.connect(client, plan: plan, joinTimeout: joinTimeout) { [self] message in
             deliver(message, epoch: epoch)
         } onClosed: { [self] error in
             let reason = error ?? RPCError(.unavailable, "the stage ended the stream")
