@@ -23,9 +23,10 @@ struct ClusterStatusTests {
         let status = status(ClusterModel.complete.filter { $0.identity.instance != "shard-1" })
         #expect(status.level == .critical)
         #expect(status.headline == "Requests are not being served.")
-        #expect(status.problems.map(\.text) == [
-            "Stage 1 of the pipeline (2 stages) has no serving shard: no text can be generated."
-        ])
+        #expect(
+            status.problems.map(\.text) == [
+                "Stage 1 of the pipeline (2 stages) has no serving shard: no text can be generated."
+            ])
     }
 
     @Test("a lost store is a warning, the worst problem comes first")

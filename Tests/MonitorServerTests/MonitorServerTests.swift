@@ -44,7 +44,9 @@ struct MonitorServerTests {
         // Tasks of their own: each must end at a moment of its own, which a group cannot do.
         let firstRun = Task { try await firstProcess.run(first.services) }
         defer { firstRun.cancel() }
-        let address = try await eventually { firstProcess.identity.address.isEmpty ? nil : firstProcess.identity.address }
+        let address = try await eventually {
+            firstProcess.identity.address.isEmpty ? nil : firstProcess.identity.address
+        }
         let target = try WireTarget(parsing: address)
         let port = try #require(target.endpoints.first?.port)
         let reporter = MonitorReporter(

@@ -2,7 +2,8 @@ import MonitorServer
 import Testing
 
 struct SampleHistoryTests {
-    private func limits(fine: Int, coarse: Int, milliseconds: Int64 = 10_000, columns: Int = 96) -> SampleHistory.Limits {
+    private func limits(fine: Int, coarse: Int, milliseconds: Int64 = 10_000, columns: Int = 96) -> SampleHistory.Limits
+    {
         var limits = SampleHistory.Limits()
         limits.fineRowCount = fine
         limits.coarseRowCount = coarse

@@ -15,7 +15,8 @@ struct HistogramSnapshotTests {
         }
     }
 
-    @Test("a percentile lies in the bucket of the naive one", arguments: [1, 2, 7, 42], [0.0, 0.5, 0.9, 0.95, 0.99, 1])
+    @Test(
+        "a percentile lies in the bucket of the naive one", arguments: [1, 2, 7, 42], [0.0, 0.5, 0.9, 0.95, 0.99, 1])
     func againstSorting(seed: UInt64, quantile: Double) throws {
         var generator = Generator(state: seed)
         let histogram = MetricsRegistry().histogram("fathom_test_seconds", help: "x")

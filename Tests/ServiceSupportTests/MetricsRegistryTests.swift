@@ -120,7 +120,11 @@ struct MetricsRegistryTests {
         #expect(MetricSample(proto: bad) == nil)
         bad.name = "fine"
         #expect(MetricSample(proto: bad) != nil)
-        bad.labels = [{ var label = Fathom_Monitor_V1_Label(); label.name = "a=\"b"; return label }()]
+        bad.labels = [
+            {
+                var label = Fathom_Monitor_V1_Label(); label.name = "a=\"b"; return label
+            }()
+        ]
         #expect(MetricSample(proto: bad) == nil)
         bad.labels = []
         bad.histogram.bounds = [2, 1]
@@ -149,7 +153,9 @@ struct MetricsRegistryTests {
         #expect(parsed.value("b")?.isNaN == true)
     }
 
-    @Test("numbers print so that they read back", arguments: [0, 1, -1, 0.1, 1e-9, 1e300, 123_456_789, 0.30000000000000004])
+    @Test(
+        "numbers print so that they read back",
+        arguments: [0, 1, -1, 0.1, 1e-9, 1e300, 123_456_789, 0.30000000000000004])
     func numbers(value: Double) {
         #expect(Double(PrometheusText.number(value)) == value)
     }

@@ -90,10 +90,12 @@ struct ServiceConfigurationTests {
         #expect(message { _ = try load(["--instance", "a b"]) }.contains("--instance: got \"a b\""))
         #expect(message { _ = try load(["--monitor", "nowhere"]) }.contains("--monitor: got \"nowhere\""))
         #expect(message { _ = try load(["--tls-key", "k.pem"]) }.contains("--tls-certificate is needed"))
-        #expect(message { _ = try load(flags: ["ratio": "nan"]).double("ratio", default: 1, in: 0...2) }
-            .contains("a number in 0.0...2.0"))
-        #expect(message { _ = try load().requiredString("next", hint: "the next stage") }
-            == "--next (or FATHOM_TEST_NEXT) is needed: the next stage")
+        #expect(
+            message { _ = try load(flags: ["ratio": "nan"]).double("ratio", default: 1, in: 0...2) }
+                .contains("a number in 0.0...2.0"))
+        #expect(
+            message { _ = try load().requiredString("next", hint: "the next stage") }
+                == "--next (or FATHOM_TEST_NEXT) is needed: the next stage")
     }
 
     @Test("an empty value means the default, from whatever source")
@@ -131,12 +133,16 @@ struct ServiceConfigurationTests {
         #expect(ServiceConfiguration.duration(parsing: text) == expected)
     }
 
-    @Test("what is no duration is refused", arguments: ["", "s", "-1s", "1 s", "inf", "nan", "0x10", "1d", "1e3", "9999999999h"])
+    @Test(
+        "what is no duration is refused",
+        arguments: ["", "s", "-1s", "1 s", "inf", "nan", "0x10", "1d", "1e3", "9999999999h"])
     func notDurations(text: String) {
         #expect(ServiceConfiguration.duration(parsing: text) == nil)
     }
 
-    @Test("switches read in the usual spellings", arguments: [("yes", true), ("ON", true), ("1", true), ("false", false), ("no", false)])
+    @Test(
+        "switches read in the usual spellings",
+        arguments: [("yes", true), ("ON", true), ("1", true), ("false", false), ("no", false)])
     func switches(text: String, expected: Bool) throws {
         #expect(try load(yaml: "next: \(text)").bool("next", default: !expected) == expected)
     }

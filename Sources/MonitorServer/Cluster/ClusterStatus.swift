@@ -47,7 +47,9 @@ package struct ClusterStatus: Sendable, Equatable {
         let serving = model.members.values.count { $0.state(now: now, limits: model.limits) == .serving }
         switch level {
         case .ok: headline = "All \(serving) services are up."
-        case .warning: headline = "Serving, but \(problems.count == 1 ? "one thing needs" : "\(problems.count) things need") a look."
+        case .warning:
+            headline =
+                "Serving, but \(problems.count == 1 ? "one thing needs" : "\(problems.count) things need") a look."
         case .critical: headline = "Requests are not being served."
         }
     }
@@ -111,7 +113,8 @@ package struct ClusterStatus: Sendable, Equatable {
             problems.append(
                 Problem(
                     level: .warning,
-                    text: "\(errors) request\(errors == 1 ? "" : "s") failed inside the cluster (status 5xx) in the last "
+                    text:
+                        "\(errors) request\(errors == 1 ? "" : "s") failed inside the cluster (status 5xx) in the last "
                         + "minute."))
         }
         if let use = values[ClusterSeries.kvCacheUse.rawValue], use > 0.95 {

@@ -47,7 +47,7 @@ final class MonitorHTTPServer: Service {
             logger: logger)
         do {
             try await application.run()
-        } catch where !isListening.withLock({ $0 }) {
+        } catch  where !isListening.withLock({ $0 }) {
             let address = "\(configuration.httpHost):\(configuration.httpPort)"
             throw ConfigurationError(
                 .invalidValue, "--http-port: \(address) cannot be bound: \(error)", cause: error)

@@ -51,7 +51,8 @@ package struct LogLine: Sendable {
             case "\r": result += "\\r"
             case "\t": result += "\\t"
             // Control characters and line separators could forge lines or drive a terminal.
-            case _ where scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value) || scalar == "\u{2028}"
+            case _
+            where scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value) || scalar == "\u{2028}"
                 || scalar == "\u{2029}":
                 let digits = String(scalar.value, radix: 16)
                 result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
@@ -63,7 +64,8 @@ package struct LogLine: Sendable {
 
     /// A metadata key: everything that could end the key early becomes an underscore.
     private static func key(_ key: String) -> String {
-        String(decoding: key.utf8.prefix(100).map { isBare($0) && $0 != UInt8(ascii: "=") ? $0 : UInt8(ascii: "_") },
+        String(
+            decoding: key.utf8.prefix(100).map { isBare($0) && $0 != UInt8(ascii: "=") ? $0 : UInt8(ascii: "_") },
             as: UTF8.self)
     }
 

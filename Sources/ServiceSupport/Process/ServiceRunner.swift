@@ -32,7 +32,9 @@ package enum ServiceRunner {
             process.logging.installGlobally()
             process.logger.info(
                 "Starting",
-                metadata: ["version": "\(FathomVersion.current)", "pid": "\(ProcessInfo.processInfo.processIdentifier)"])
+                metadata: [
+                    "version": "\(FathomVersion.current)", "pid": "\(ProcessInfo.processInfo.processIdentifier)",
+                ])
             try await process.run(assemble(process))
         } catch {
             StructuredLogHandler.writeToStandardError("fathom-\(service): error: \(oneLine(error))\n")
