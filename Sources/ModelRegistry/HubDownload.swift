@@ -17,7 +17,8 @@ struct HubDownload: ModelDownload {
     let revision: String
     let configuration: ModelPullConfiguration
 
-    func fetch(_ files: [WantedFile], to paths: [String], report: @escaping @Sendable (PullEvent) -> Void) async throws {
+    func fetch(_ files: [WantedFile], to paths: [String], report: @escaping @Sendable (PullEvent) -> Void) async throws
+    {
         var settings = HTTPClient.Configuration()
         settings.timeout = .init(
             connect: .nanoseconds(configuration.connectTimeout.nanoseconds),

@@ -103,7 +103,9 @@ package struct ModelManifest: Codable, Sendable, Equatable {
 package enum ModelName {
     /// Whether `name` is 1...100 characters of `A-Z a-z 0-9 . _ -` and starts with a letter or digit.
     package static func isValid(_ name: String) -> Bool {
-        guard (1...100).contains(name.utf8.count), let first = name.utf8.first, isAlphanumeric(first) else { return false }
+        guard (1...100).contains(name.utf8.count), let first = name.utf8.first, isAlphanumeric(first) else {
+            return false
+        }
         return name.utf8.allSatisfy { isAlphanumeric($0) || ".-_".utf8.contains($0) }
     }
 

@@ -105,7 +105,8 @@ package struct ModelPuller: Sendable {
     private func installedManifest(matching recipe: ModelRecipe) throws -> ModelManifest? {
         let folder = registry.directory(of: recipe.name)
         if let manifest = try? registry.manifest(of: recipe.name), manifest.source == recipe.source.description,
-            Set(manifest.files.map(\.path)) == Set(recipe.files.map(\.path)) {
+            Set(manifest.files.map(\.path)) == Set(recipe.files.map(\.path))
+        {
             let intact = manifest.files.allSatisfy { ModelRegistry.problem(with: $0, in: folder) == nil }
             let expected = recipe.files.allSatisfy { wanted in
                 wanted.sha256 == nil || manifest.files.contains { $0.path == wanted.path && $0.sha256 == wanted.sha256 }
@@ -195,7 +196,8 @@ package struct ModelPullConfiguration: Sendable {
     package init(
         python: String = "python3", hubEndpoint: String = "https://huggingface.co", hubToken: String? = nil,
         attempts: Int = 5, retryDelay: Duration = .milliseconds(500),
-        connectTimeout: Duration = .seconds(15), readTimeout: Duration = .seconds(60), deadline: Duration = .seconds(6 * 3600),
+        connectTimeout: Duration = .seconds(15), readTimeout: Duration = .seconds(60),
+        deadline: Duration = .seconds(6 * 3600),
         isInteractive: Bool = false
     ) {
         self.python = python

@@ -23,7 +23,9 @@ package struct ModelRegistry: Sendable {
 
     /// The registry of this user: `FATHOM_MODELS`, else `~/.fathom/models`.
     package static func standard(environment: [String: String] = ProcessInfo.processInfo.environment) -> ModelRegistry {
-        if let directory = environment["FATHOM_MODELS"], !directory.isEmpty { return ModelRegistry(directory: directory) }
+        if let directory = environment["FATHOM_MODELS"], !directory.isEmpty {
+            return ModelRegistry(directory: directory)
+        }
         let home = environment["HOME"] ?? FileManager.default.homeDirectoryForCurrentUser.path
         return ModelRegistry(directory: home + "/.fathom/models")
     }
@@ -50,7 +52,8 @@ package struct ModelRegistry: Sendable {
         let path = directory(of: name) + "/" + ModelManifest.fileName
         guard ModelName.isValid(name), FileManager.default.fileExists(atPath: path) else {
             throw ModelRegistryError(
-                code: .modelNotFound, message: "model \(name) is not installed in \(directory); run `fathom model pull \(name)`")
+                code: .modelNotFound,
+                message: "model \(name) is not installed in \(directory); run `fathom model pull \(name)`")
         }
         return try ModelManifest.load(path: path)
     }
@@ -71,7 +74,8 @@ package struct ModelRegistry: Sendable {
         let folder = directory(of: nameOrPath)
         let file: String
         if let manifest = try? manifest(of: nameOrPath),
-            let entry = manifest.files.first(where: { $0.path.hasSuffix(".gguf") }) {
+            let entry = manifest.files.first(where: { $0.path.hasSuffix(".gguf") })
+        {
             file = folder + "/" + entry.path
         } else {
             // Files put there by hand, without a manifest, serve as well.
@@ -80,7 +84,8 @@ package struct ModelRegistry: Sendable {
         guard DurableFiles.size(path: file) != nil else {
             throw ModelRegistryError(
                 code: .modelNotFound,
-                message: "model \(nameOrPath) is not installed: \(file) is missing; run `fathom model pull \(nameOrPath)`")
+                message:
+                    "model \(nameOrPath) is not installed: \(file) is missing; run `fathom model pull \(nameOrPath)`")
         }
         return (nameOrPath, file)
     }
@@ -93,7 +98,8 @@ package struct ModelRegistry: Sendable {
         for file in ["model.safetensors", "vocab.txt"] where DurableFiles.size(path: folder + "/" + file) == nil {
             throw ModelRegistryError(
                 code: .modelNotFound,
-                message: "encoder \(name) is not installed: \(folder)/\(file) is missing; run `fathom model pull \(name)`")
+                message:
+                    "encoder \(name) is not installed: \(folder)/\(file) is missing; run `fathom model pull \(name)`")
         }
         return folder
     }

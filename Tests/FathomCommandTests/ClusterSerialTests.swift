@@ -115,7 +115,9 @@ struct ClusterSerialTests {
                     ["probe", "--address", "127.0.0.1:1", "--timeout", "0.2"], scratch: scratch)
                 #expect(deadProbe.status == 1)
 
-                try write("# Lanterns\n\nThe code word of the night shift is heliotrope.\n", to: scratch + "/docs/lanterns.md")
+                try write(
+                    "# Lanterns\n\nThe code word of the night shift is heliotrope.\n", to: scratch + "/docs/lanterns.md"
+                )
                 try write("Lunch is served at noon in the east hall.\n", to: scratch + "/docs/lunch.txt")
                 let ingest = try await ClusterFixture.fathom(
                     ["ingest", scratch + "/docs", "--store", "t"] + home, scratch: scratch)
@@ -129,7 +131,8 @@ struct ClusterSerialTests {
                 #expect(unknown.status == 1)
                 #expect(unknown.output.contains("fathom ingest"))
 
-                let key = try await ClusterFixture.fathom(["key", "create", "--tenant", "acme"] + home, scratch: scratch)
+                let key = try await ClusterFixture.fathom(
+                    ["key", "create", "--tenant", "acme"] + home, scratch: scratch)
                 #expect(key.output.hasPrefix("fk-"))
                 let keys = try await ClusterFixture.fathom(["key", "list"] + home, scratch: scratch)
                 #expect(keys.output.contains("acme"))

@@ -9,7 +9,10 @@ struct RestartPolicyTests {
     func backsOff() {
         var policy = RestartPolicy()
         let delays = (0..<14).map { _ in policy.delay(afterLifetime: .milliseconds(10)) }
-        #expect(delays.prefix(5) == [.milliseconds(50), .milliseconds(50), .milliseconds(100), .milliseconds(200), .milliseconds(400)])
+        #expect(
+            delays.prefix(5) == [
+                .milliseconds(50), .milliseconds(50), .milliseconds(100), .milliseconds(200), .milliseconds(400),
+            ])
         #expect(zip(delays, delays.dropFirst()).allSatisfy { $0 <= $1 })
         #expect(delays.last == RestartPolicy.longestDelay)
     }

@@ -5,7 +5,8 @@ import Testing
 struct HubDownloadTests {
     private let content = makeBytes(count: 3_000_000)
 
-    private func recipe(_ name: String = "tiny", revision: String = "main", sha256: String? = nil) throws -> ModelRecipe {
+    private func recipe(_ name: String = "tiny", revision: String = "main", sha256: String? = nil) throws -> ModelRecipe
+    {
         ModelRecipe(
             name: name, kind: .textGeneration, source: try ModelSource(parsing: "hf:owner/repo@\(revision)"),
             files: [WantedFile(member: "weights/model.gguf", path: "model.gguf", sha256: sha256)])
@@ -66,7 +67,8 @@ struct HubDownloadTests {
 
     @Test("a partial file that is whole already is not fetched again")
     func wholePartial() async throws {
-        try await pull(recipe(), prepare: { try write(content, to: $0 + "/.partial/tiny/0.part") }) { registry, log, _ in
+        try await pull(recipe(), prepare: { try write(content, to: $0 + "/.partial/tiny/0.part") }) {
+            registry, log, _ in
             let installed = try read(registry.directory(of: "tiny") + "/model.gguf")
             #expect(installed == content)
             #expect(log == ["/owner/repo/resolve/main/weights/model.gguf bytes=3000000- 416"])

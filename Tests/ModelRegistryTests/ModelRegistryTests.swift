@@ -144,7 +144,8 @@ struct ModelSourceTests {
     @Test(
         "anything else is refused",
         arguments: [
-            "", "x", "pypi:", "pypi:a", "pypi:a=1", "pypi:a==", "pypi:a==1 --index-url=x", "pypi:-r==1", "hf:a", "hf:a/b/c",
+            "", "x", "pypi:", "pypi:a", "pypi:a=1", "pypi:a==", "pypi:a==1 --index-url=x", "pypi:-r==1", "hf:a",
+            "hf:a/b/c",
             "hf:../b", "hf:a/b@", "hf:a/b@../c", "http://a/b",
         ])
     func refuses(_ text: String) {

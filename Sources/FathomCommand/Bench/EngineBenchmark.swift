@@ -62,13 +62,15 @@ struct EngineBenchmark {
             var samples: [Double] = []
             for index in 0..<repeats {
                 report("\(sequences) sequences, \(index + 1) of \(repeats)")
-                samples.append(try await decodeRate(sequences: sequences, seed: 10_000 + 1_000 * sequences + 100 * index))
+                samples.append(
+                    try await decodeRate(sequences: sequences, seed: 10_000 + 1_000 * sequences + 100 * index))
             }
             batch.append(Figure(sequences: sequences, samples: samples))
         }
         return Result(
             model: model, threads: threads, shards: shards, prompt: prompt, generate: generate, repeats: repeats,
-            prefill: Figure(sequences: 1, samples: prefill), decode: Figure(sequences: 1, samples: decode), batch: batch)
+            prefill: Figure(sequences: 1, samples: prefill), decode: Figure(sequences: 1, samples: decode), batch: batch
+        )
     }
 
     /// Tokens per second of all sequences together, from the moment when the last prefill is done to the moment when
@@ -76,7 +78,9 @@ struct EngineBenchmark {
     private func decodeRate(sequences: Int, seed: Int) async throws -> Double {
         let arrivals = try await withThrowingTaskGroup(of: [ContinuousClock.Instant].self) { group in
             for index in 0..<sequences {
-                group.addTask { try await backend.generate(prompt: tokens(prompt, seed: seed + index), maxTokens: generate) }
+                group.addTask {
+                    try await backend.generate(prompt: tokens(prompt, seed: seed + index), maxTokens: generate)
+                }
             }
             var all: [[ContinuousClock.Instant]] = []
             for try await one in group { all.append(one) }
@@ -89,9 +93,11 @@ struct EngineBenchmark {
     ///
     /// - Throws: ``CommandError`` `requestFailed` when the sequences were never all in decode at once.
     static func steadyRate(_ arrivals: [[ContinuousClock.Instant]]) throws -> Double {
-        guard let begin = arrivals.compactMap(\.first).max(), let end = arrivals.compactMap(\.last).min(), begin < end else {
+        guard let begin = arrivals.compactMap(\.first).max(), let end = arrivals.compactMap(\.last).min(), begin < end
+        else {
             throw CommandError(
-                .requestFailed, "the sequences were never all decoding at once; use a larger --generate or a smaller --batch")
+                .requestFailed,
+                "the sequences were never all decoding at once; use a larger --generate or a smaller --batch")
         }
         let count = arrivals.joined().count { $0 > begin && $0 <= end }
         return Double(count) / begin.duration(to: end).inSeconds

@@ -43,7 +43,9 @@ package enum DocumentFinder {
         var documents: [(path: String, name: String)] = []
         for case let name as String in names {
             let isHidden = name.split(separator: "/").contains { $0.hasPrefix(".") }
-            if !isHidden, isDocument(name), documents.count <= maximumFiles { documents.append((folder + "/" + name, name)) }
+            if !isHidden, isDocument(name), documents.count <= maximumFiles {
+                documents.append((folder + "/" + name, name))
+            }
         }
         return documents.sorted { $0.name < $1.name }
     }

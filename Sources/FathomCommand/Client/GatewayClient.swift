@@ -132,7 +132,8 @@ struct GatewayClient: Sendable {
         do {
             return try JSONDecoder().decode(Response.self, from: Data(body.readableBytesView))
         } catch {
-            throw CommandError(.requestFailed, "the gateway's answer has another form than expected: \(error)", cause: error)
+            throw CommandError(
+                .requestFailed, "the gateway's answer has another form than expected: \(error)", cause: error)
         }
     }
 

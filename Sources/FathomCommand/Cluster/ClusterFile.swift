@@ -64,12 +64,14 @@ package struct ClusterFile: Codable, Sendable, Equatable {
     /// - Throws: ``CommandError`` `notRunning`, saying how to start one.
     package static func load(_ home: HomeDirectory) throws -> ClusterFile {
         guard let file = AtomicFile.read(ClusterFile.self, from: home.clusterFile) else {
-            throw CommandError(.notRunning, "no cluster runs in \(home.path); start one with `fathom up --home \(home.path)`")
+            throw CommandError(
+                .notRunning, "no cluster runs in \(home.path); start one with `fathom up --home \(home.path)`")
         }
         guard file.supervisor.isRunning else {
             throw CommandError(
                 .notRunning,
-                "the cluster of \(home.path) has ended without saying so; start it again with `fathom up --home \(home.path)`")
+                "the cluster of \(home.path) has ended without saying so; start it again with `fathom up --home \(home.path)`"
+            )
         }
         return file
     }

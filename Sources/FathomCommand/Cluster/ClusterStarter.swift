@@ -30,7 +30,8 @@ struct ClusterStarter: Sendable {
         guard !home.isLive else {
             throw CommandError(
                 .alreadyRunning,
-                "a cluster runs in \(home.path) already; see `fathom status`, end it with `fathom down`, or use another --home")
+                "a cluster runs in \(home.path) already; see `fathom status`, end it with `fathom down`, or use another --home"
+            )
         }
         for stale in [home.clusterFile, home.stateFile] { unlink(stale) }
         try AtomicFile.write(json: settings, to: home.settingsFile)
@@ -43,9 +44,10 @@ struct ClusterStarter: Sendable {
         do {
             return try await waitUntilRunning(pid: pid)
         } catch {
-            // Ours, and not reaped yet: the number is certain. It stops its children before it ends.
+            // Ours, and not reaped yet: the number is certain. It stops its children before it ends, which is bounded by
+            // `Supervisor.stopDeadline`.
             kill(pid, SIGTERM)
-            await reap(pid)
+            _ = await ProcessSpawner.wait(for: pid)
             throw error
         }
     }
@@ -57,7 +59,9 @@ struct ClusterStarter: Sendable {
             if let state = AtomicFile.read(SupervisorState.self, from: home.stateFile), state.supervisor.pid == pid {
                 for name in state.started where told.insert("start " + name).inserted { report("starting \(name)") }
                 for name in state.listening where told.insert("listen " + name).inserted { report("\(name) listens") }
-                if state.phase == .failed { throw CommandError(.startFailed, state.message ?? "the cluster did not start") }
+                if state.phase == .failed {
+                    throw CommandError(.startFailed, state.message ?? "the cluster did not start")
+                }
                 if state.phase == .running, let cluster = AtomicFile.read(ClusterFile.self, from: home.clusterFile) {
                     return cluster
                 }
@@ -66,23 +70,12 @@ struct ClusterStarter: Sendable {
                 let state = AtomicFile.read(SupervisorState.self, from: home.stateFile)
                 throw CommandError(
                     .startFailed,
-                    state?.message ?? "the supervisor ended:\n" + LogTail.lines(of: home.logFile("supervisor"), count: 8))
+                    state?.message ?? "the supervisor ended:\n"
+                        + LogTail.lines(of: home.logFile("supervisor"), count: 8))
             }
             try await Task.sleep(for: .milliseconds(25))
         }
         throw CommandError(.timedOut, "the cluster did not start within \(Self.startDeadline)")
-    }
-
-    private func reap(_ pid: pid_t) async {
-        let deadline = ContinuousClock.now + Supervisor.stopDeadline * 3
-        while ContinuousClock.now < deadline {
-            var status: Int32 = 0
-            if waitpid(pid, &status, WNOHANG) != 0 { return }
-            // Cancelled or not, this waits for the processes to be gone.
-            try? await Task.sleep(for: .milliseconds(25))
-            if Task.isCancelled { await Task.yield() }
-        }
-        kill(pid, SIGKILL)
     }
 
     private func checkExecutables() throws {

@@ -11,7 +11,9 @@ package enum DefaultKey {
     package static func ensure(_ home: HomeDirectory) throws -> String {
         if let data = FileManager.default.contents(atPath: home.plainKeyFile),
             let key = APIKey(String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)),
-            try KeyFile.load(path: home.keyFile).keys.contains(where: { $0.sha256 == key.sha256 && $0.revokedAt == nil }) {
+            try KeyFile.load(path: home.keyFile).keys.contains(where: { $0.sha256 == key.sha256 && $0.revokedAt == nil }
+            )
+        {
             return key.plainText
         }
         let key = try KeyFile.update(path: home.keyFile) { file in

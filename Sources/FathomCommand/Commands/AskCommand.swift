@@ -27,7 +27,8 @@ struct AskCommand: AsyncParsableCommand {
         try await gateway.withGateway { client, model in
             guard let id = try await client.findVectorStore(named: store) else {
                 throw CommandError(
-                    .invalidArgument, "there is no vector store \"\(store)\"; make one with `fathom ingest --store \(store) PATH`")
+                    .invalidArgument,
+                    "there is no vector store \"\(store)\"; make one with `fathom ingest --store \(store) PATH`")
             }
             let request = ChatRequest(
                 model: model, messages: [ChatMessage(role: "user", content: question)], maxTokens: maxTokens,

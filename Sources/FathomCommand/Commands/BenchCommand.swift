@@ -12,7 +12,8 @@ struct BenchCommand: AsyncParsableCommand {
 /// `fathom bench engine`.
 struct EngineBench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "engine", abstract: "Times prefill, decode and batched decode, in process or over shard processes.",
+        commandName: "engine",
+        abstract: "Times prefill, decode and batched decode, in process or over shard processes.",
         discussion: "Decode is timed while all sequences decode: after the last prefill, before the first one ends.")
 
     @Option(help: "Text model: the name of an installed one, or a GGUF file.")
@@ -91,7 +92,8 @@ struct EngineBench: AsyncParsableCommand {
     private func overShards(
         _ shards: Int, _ text: (name: String, path: String), batches: [Int], blocks: Int
     ) async throws -> EngineBenchmark.Result {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fathom-bench-\(UUID().uuidString)").path
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fathom-bench-\(UUID().uuidString)")
+            .path
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let home = HomeDirectory(path: folder)
         let settings = ClusterSettings(
@@ -162,7 +164,8 @@ struct HTTPBench: AsyncParsableCommand {
 
     func validate() throws {
         for (name, value, range) in [
-            ("clients", clients, 1...10_000), ("requests", requests, 1...10_000_000), ("max-tokens", maxTokens, 1...1_000_000),
+            ("clients", clients, 1...10_000), ("requests", requests, 1...10_000_000),
+            ("max-tokens", maxTokens, 1...1_000_000),
             ("prompt-words", promptWords, 0...1_000_000), ("shared-prefix", sharedPrefix, 0...1_000_000),
         ] where !range.contains(value) {
             throw ValidationError("--\(name) is \(value); expected \(range.lowerBound)...\(range.upperBound)")

@@ -15,7 +15,8 @@ struct ChatCommand: AsyncParsableCommand {
     static let maximumMessages = 200
 
     static let configuration = CommandConfiguration(
-        commandName: "chat", abstract: "Talks with the model; /reset forgets, /exit ends. Reads questions from a pipe too.")
+        commandName: "chat",
+        abstract: "Talks with the model; /reset forgets, /exit ends. Reads questions from a pipe too.")
 
     @OptionGroup var gateway: GatewayOptions
 

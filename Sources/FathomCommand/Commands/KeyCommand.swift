@@ -24,7 +24,8 @@ struct KeyCommand: ParsableCommand {
     }
 
     struct Create: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Makes a key and prints it; it cannot be shown again.")
+        static let configuration = CommandConfiguration(
+            abstract: "Makes a key and prints it; it cannot be shown again.")
 
         @OptionGroup var file: FileOptions
         @Option(help: "Tenant the key belongs to.")
@@ -53,7 +54,10 @@ struct KeyCommand: ParsableCommand {
             }
             var table = TextTable(header: ["ID", "TENANT", "CREATED", "STATE", "NOTE"])
             for line in keys.map(Line.init) {
-                table.add([line.id, line.tenant, line.created, line.revoked.map { "revoked \($0)" } ?? "valid", line.note ?? ""])
+                table.add([
+                    line.id, line.tenant, line.created, line.revoked.map { "revoked \($0)" } ?? "valid",
+                    line.note ?? "",
+                ])
             }
             Terminal.write(table.text)
         }

@@ -57,7 +57,8 @@ struct ModelCommand: AsyncParsableCommand {
                 return known
             }
             guard let kind = ModelKind(rawValue: kind) else {
-                throw ValidationError("--kind \(kind); expected \(ModelKind.allCases.map(\.rawValue).joined(separator: " or "))")
+                throw ValidationError(
+                    "--kind \(kind); expected \(ModelKind.allCases.map(\.rawValue).joined(separator: " or "))")
             }
             let parsed = try ModelSource(parsing: source)
             let wanted =
@@ -94,7 +95,8 @@ struct ModelCommand: AsyncParsableCommand {
     }
 
     struct List: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Lists installed models and the rest of the catalogue.")
+        static let configuration = CommandConfiguration(
+            abstract: "Lists installed models and the rest of the catalogue.")
 
         @Flag(help: "Print JSON: the manifests of the installed models.")
         var json = false

@@ -14,7 +14,9 @@ struct ProbeCommand: AsyncParsableCommand {
     var timeout = 2.0
 
     func validate() throws {
-        guard timeout > 0, timeout <= 600 else { throw ValidationError("--timeout is \(timeout); expected more than 0, at most 600") }
+        guard timeout > 0, timeout <= 600 else {
+            throw ValidationError("--timeout is \(timeout); expected more than 0, at most 600")
+        }
     }
 
     func run() async throws {

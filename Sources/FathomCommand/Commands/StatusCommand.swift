@@ -136,7 +136,8 @@ struct ClusterReport: Encodable, Sendable {
             var table = TextTable(header: ["STAGE", "LAYERS", "WEIGHTS", "LINKED"])
             for stage in stages {
                 table.add([
-                    String(stage.index), stage.layers, ByteText.format(Int64(stage.weightBytes)), stage.linked ? "yes" : "no",
+                    String(stage.index), stage.layers, ByteText.format(Int64(stage.weightBytes)),
+                    stage.linked ? "yes" : "no",
                 ])
             }
             text += "\n" + table.text

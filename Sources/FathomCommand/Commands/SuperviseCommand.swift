@@ -12,7 +12,8 @@ import Darwin
 /// The process that `fathom up` leaves behind. Synchronous, so that it runs on the main thread before any other exists.
 struct SuperviseCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "supervise", abstract: "Runs the processes of a home (started by `fathom up`).", shouldDisplay: false)
+        commandName: "supervise", abstract: "Runs the processes of a home (started by `fathom up`).",
+        shouldDisplay: false)
 
     @Option var home: String
     @Option var parent: Int32?
@@ -37,7 +38,8 @@ struct SuperviseCommand: ParsableCommand {
 enum ExecutablePath {
     /// This program, links resolved.
     static func current() -> String {
-        let named = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
+        let named =
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
         return URL(fileURLWithPath: named).resolvingSymlinksInPath().path
     }
 

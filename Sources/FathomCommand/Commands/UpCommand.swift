@@ -55,7 +55,9 @@ struct UpCommand: AsyncParsableCommand {
         guard (1...ClusterPlan.maximumShards).contains(shards) else {
             throw ValidationError("--shards is \(shards); expected 1...\(ClusterPlan.maximumShards)")
         }
-        if let threads, !(1...256).contains(threads) { throw ValidationError("--threads is \(threads); expected 1...256") }
+        if let threads, !(1...256).contains(threads) {
+            throw ValidationError("--threads is \(threads); expected 1...256")
+        }
         for port in [gatewayPort, monitorPort] where !(0...65_535).contains(port) {
             throw ValidationError("port \(port); expected 0...65535")
         }
@@ -68,30 +70,29 @@ struct UpCommand: AsyncParsableCommand {
         let settings = try makeSettings()
         let starter = ClusterStarter(home: home, settings: settings, isTiedToUs: !detach) { Terminal.note("  \($0)") }
         Terminal.note("Starting \(settings.modelName) on \(shards) shard\(shards == 1 ? "" : "s") in \(home.path)")
-        let cluster: ClusterFile
+        guard let cluster = try await interrupts.orNil({ try await starter.start() }) else { return }
         do {
-            guard let started = try await interrupts.orNil({ try await starter.start() }) else { return }
-            cluster = started
-            guard try await interrupts.orNil({ try await waitUntilReady(cluster) }) != nil else {
-                await ClusterStopper.stop(supervisor: cluster.supervisor, home: home)
-                return
+            let isReady: Void? = try await interrupts.orNil { try await waitUntilReady(cluster) }
+            if isReady != nil {
+                printSummary(cluster, home: home)
+                guard !detach else { return }
+                Terminal.note("Ctrl-C ends it.")
+                try await interrupts.orNil { try await waitForEnd(of: cluster) }
             }
-        } catch let error as CommandError where error.code == .timedOut {
-            if let cluster = try? ClusterFile.load(home) {
-                await ClusterStopper.stop(supervisor: cluster.supervisor, home: home)
-            }
+        } catch {
+            await ClusterStopper.stop(supervisor: cluster.supervisor, home: home)
             throw error
-        }
-        printSummary(cluster, home: home)
-        guard !detach else { return }
-        Terminal.note("Ctrl-C ends it.")
-        _ = try await interrupts.orNil {
-            while cluster.supervisor.isRunning { try await Task.sleep(for: .milliseconds(200)) }
-            throw CommandError(
-                .startFailed, "the cluster has ended:\n" + LogTail.lines(of: home.logFile("supervisor"), count: 8))
         }
         Terminal.note("Stopping")
         await ClusterStopper.stop(supervisor: cluster.supervisor, home: home)
+    }
+
+    /// Returns only by throwing: a cluster is not meant to end by itself.
+    private func waitForEnd(of cluster: ClusterFile) async throws {
+        while cluster.supervisor.isRunning { try await Task.sleep(for: .milliseconds(200)) }
+        throw CommandError(
+            .startFailed,
+            "the cluster has ended:\n" + LogTail.lines(of: home.directory.logFile("supervisor"), count: 8))
     }
 
     private func makeSettings() throws -> ClusterSettings {
@@ -130,7 +131,9 @@ struct UpCommand: AsyncParsableCommand {
                 try await Task.sleep(for: .milliseconds(50))
             }
             throw CommandError(
-                .timedOut, "the cluster was not ready within \(Self.readyDeadline); its logs are in \(home.directory.logDirectory)")
+                .timedOut,
+                "the cluster was not ready within \(Self.readyDeadline); its logs are in \(home.directory.logDirectory)"
+            )
         }
     }
 
@@ -145,37 +148,5 @@ struct UpCommand: AsyncParsableCommand {
               logs     \(home.logDirectory)
 
             """)
-    }
-}
-
-/// SIGINT and SIGTERM as the end of whatever is being waited for.
-final class Interrupts {
-    private let stream: AsyncStream<Int32>
-    private let sources: [any DispatchSourceSignal]
-
-    init(_ signals: [Int32] = [SIGINT, SIGTERM]) {
-        let (stream, continuation) = AsyncStream<Int32>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        self.stream = stream
-        sources = signals.map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { continuation.yield(number) }
-            source.activate()
-            return source
-        }
-    }
-
-    /// The result of `body`, or nil when a signal came first; `body` is cancelled and awaited then.
-    func orNil<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result? {
-        try await withThrowingTaskGroup(of: Result?.self) { group in
-            group.addTask { try await body() }
-            group.addTask { [stream] in
-                for await _ in stream { return nil }
-                // The stream ends only with the task's cancellation: the other one has the result.
-                throw CancellationError()
-            }
-            defer { group.cancelAll() }
-            return try await group.next() ?? nil
-        }
     }
 }

@@ -17,8 +17,12 @@ struct WireBench: AsyncParsableCommand {
     var json = false
 
     func validate() throws {
-        guard (1...10_000_000).contains(rounds) else { throw ValidationError("--rounds is \(rounds); expected 1...10000000") }
-        guard (1...1 << 20).contains(bytes) else { throw ValidationError("--bytes is \(bytes); expected 1...\(1 << 20)") }
+        guard (1...10_000_000).contains(rounds) else {
+            throw ValidationError("--rounds is \(rounds); expected 1...10000000")
+        }
+        guard (1...1 << 20).contains(bytes) else {
+            throw ValidationError("--bytes is \(bytes); expected 1...\(1 << 20)")
+        }
     }
 
     private struct Figure: Encodable {

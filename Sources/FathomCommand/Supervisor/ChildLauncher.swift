@@ -40,7 +40,8 @@ package enum ChildLauncher {
     /// `prctl(PR_SET_PDEATHSIG, SIGKILL)`. Swift cannot call C functions with variable arguments, so it is looked up
     /// with the fixed signature that every Linux ABI passes the same way.
     private static func setParentDeathSignal() {
-        typealias ProcessControl = @convention(c) (CInt, CUnsignedLong, CUnsignedLong, CUnsignedLong, CUnsignedLong) -> CInt
+        typealias ProcessControl =
+            @convention(c) (CInt, CUnsignedLong, CUnsignedLong, CUnsignedLong, CUnsignedLong) -> CInt
         guard let symbol = dlsym(nil, "prctl") else { return }
         let processControl = unsafeBitCast(symbol, to: ProcessControl.self)
         let setParentDeathSignalOption: CInt = 1

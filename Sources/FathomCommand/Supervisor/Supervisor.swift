@@ -146,7 +146,8 @@ package final class Supervisor {
             let child = children[index]
             guard child.announcement == nil, let identity = child.identity else { continue }
             if let announcement = AtomicFile.read(ReadyAnnouncement.self, from: home.readyFile(child.plan.name)),
-                announcement.pid == identity.pid {
+                announcement.pid == identity.pid
+            {
                 children[index].announcement = announcement
                 children[index].port = announcement.port
                 if child.httpPort != nil { children[index].httpPort = announcement.httpPort ?? child.httpPort }
