@@ -11,6 +11,7 @@ import Wire
 /// - `idle-timeout`: longest a connection may be silent between and within requests, default 60s.
 /// - `max-body-bytes`: of JSON bodies, default 4 MiB.
 /// - `max-upload-bytes`: of one file, default 64 MiB.
+/// - `evidence`: passages or sentences, see ``EvidenceDetail``; default passages.
 /// - `cache-entries`, `cache-bytes`: bounds of the response cache, defaults 4096 and 64 MiB; 0 switches it off.
 package struct GatewayConfiguration: Sendable {
     /// When nothing sets one.
@@ -31,6 +32,7 @@ package struct GatewayConfiguration: Sendable {
     package var idleTimeout = Duration.seconds(60)
     package var maximumBodySize = defaultBodyLimit
     package var maximumUploadSize = defaultUploadLimit
+    package var evidenceDetail = EvidenceDetail.passages
     package var cacheEntryCount = 4_096
     package var cacheSize = 64 << 20
     /// Time between looks at the head.
@@ -60,6 +62,7 @@ package struct GatewayConfiguration: Sendable {
         maximumBodySize = try settings.int("max-body-bytes", default: Self.defaultBodyLimit, in: 1_024...(1 << 30))
         maximumUploadSize = try settings.int(
             "max-upload-bytes", default: Self.defaultUploadLimit, in: 1_024...(1 << 40))
+        evidenceDetail = try settings.choice("evidence", default: EvidenceDetail.passages)
         cacheEntryCount = try settings.int("cache-entries", default: 4_096, in: 0...10_000_000)
         cacheSize = try settings.int("cache-bytes", default: 64 << 20, in: 0...(1 << 40))
     }

@@ -38,6 +38,9 @@ struct GatewayCommand: AsyncParsableCommand {
     @Option(name: .customLong("max-upload-bytes"), help: "Largest uploaded file (default 67108864).")
     var maxUploadBytes: Int?
 
+    @Option(help: "What a file_search puts before the model: passages or sentences (default passages).")
+    var evidence: String?
+
     @Option(name: .customLong("cache-entries"), help: "Answers the response cache holds (default 4096; 0: off).")
     var cacheEntries: Int?
 
@@ -51,7 +54,7 @@ struct GatewayCommand: AsyncParsableCommand {
                 "inference": inference, "store": store, "keys": keys, "state": state,
                 "max-concurrent-requests": maxConcurrentRequests, "request-deadline": requestDeadline,
                 "idle-timeout": idleTimeout, "max-body-bytes": maxBodyBytes, "max-upload-bytes": maxUploadBytes,
-                "cache-entries": cacheEntries, "cache-bytes": cacheBytes,
+                "evidence": evidence, "cache-entries": cacheEntries, "cache-bytes": cacheBytes,
             ],
             defaultPort: GatewayConfiguration.defaultPort
         ) { process in

@@ -33,7 +33,7 @@ package enum Citations {
             }
         }
         guard annotations.isEmpty else { return annotations }
-        let quote = Source(top).quote(around: 0..<0)
+        let quote = top.keySentence ?? Source(top).quote(around: 0..<0)
         return [annotation(top, quote: quote, span: scalars.count..<scalars.count)]
     }
 
@@ -145,12 +145,24 @@ package enum Citations {
             switch scalars[index] {
             // "3.5" and "e.g.x" go on; a stop before a space ends.
             case ".", "!", "?": if next.properties.isWhitespace { close(at: index + 1) }
-            case "\n", "。", "！", "？": close(at: index + 1)
+            case "。", "！", "？": close(at: index + 1)
+            case "\n": if endsLine(scalars, at: index, start: start) { close(at: index + 1) }
             default: break
             }
         }
         close(at: scalars.count)
         return sentences
+    }
+
+    /// Whether a line break ends a sentence: after a heading, before an empty line, a heading or a list item. Any other
+    /// is a hard wrap.
+    private static func endsLine(_ scalars: [Unicode.Scalar], at index: Int, start: Int) -> Bool {
+        if scalars[start..<index].first(where: { !$0.properties.isWhitespace }) == "#" { return true }
+        let line = scalars[(index + 1)...].prefix { $0 != "\n" }.drop { $0.properties.isWhitespace }
+        guard let first = line.first else { return true }
+        if "#-*>|•".unicodeScalars.contains(first) { return true }
+        let afterNumber = line.drop { $0.properties.numericType != nil }
+        return afterNumber.startIndex > line.startIndex && (afterNumber.first == "." || afterNumber.first == ")")
     }
 
     // MARK: Sources

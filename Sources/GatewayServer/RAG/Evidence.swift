@@ -13,10 +13,13 @@ package struct Evidence: Sendable, Equatable {
     package var sha256: String
     /// 0...1, greater is closer.
     package var score: Double
+    /// The sentence of `text` that the model is given instead of all of it, verbatim; nil: it is given all.
+    package var keySentence: String?
 
     package init(
         fileID: String, filename: String, vectorStoreID: String, text: String, headings: [String] = [],
-        startByte: UInt64 = 0, endByte: UInt64 = 0, sha256: String = "", score: Double = 0
+        startByte: UInt64 = 0, endByte: UInt64 = 0, sha256: String = "", score: Double = 0,
+        keySentence: String? = nil
     ) {
         self.fileID = fileID
         self.filename = filename
@@ -27,6 +30,7 @@ package struct Evidence: Sendable, Equatable {
         self.endByte = endByte
         self.sha256 = sha256
         self.score = score
+        self.keySentence = keySentence
     }
 
     init(_ result: Fathom_Store_V1_SearchResult) {

@@ -39,6 +39,12 @@ package enum EvidencePrompt {
                 "\(question)\n\n(No document says anything about this. If you do not know the answer, say so.)"
             return result
         }
+        if evidence.allSatisfy({ $0.keySentence != nil }) {
+            // The nearest sentence last, next to the question.
+            let sentences = evidence.reversed().compactMap(\.keySentence).map(KeySentences.collapsed)
+            result[index].content = "\(sentences.joined(separator: " "))\n\n\(question)"
+            return withExamples(result)
+        }
         var text = "Use these sources to answer the question.\n"
         for (number, item) in evidence.enumerated() {
             text += "\n[\(number + 1)] \(title(item))\n\(cut(item.text))\n"
@@ -47,6 +53,34 @@ package enum EvidencePrompt {
         result[index].content = text
         return result
     }
+
+    /// Shows a small model what is wanted rather than telling it: two made-up questions answered from two sentences. Both
+    /// stand before the conversation; a system message of the client's own stays the first.
+    private static func withExamples(_ messages: [ChatRequest.Message]) -> [ChatRequest.Message] {
+        var result = messages
+        if result.first?.role != "system" {
+            result.insert(
+                ChatRequest.Message(
+                    role: "system",
+                    content: "You answer questions about company documents, briefly and with the facts of the text."),
+                at: 0)
+        }
+        result.insert(contentsOf: examples, at: 1)
+        return result
+    }
+
+    private static let examples = [
+        ChatRequest.Message(
+            role: "user",
+            content: "Small dogs stay on a lead. You may bring a dog on up to 2 afternoons a month.\n\n"
+                + "How often may I bring my dog?"),
+        ChatRequest.Message(role: "assistant", content: "You may bring a dog on up to 2 afternoons a month."),
+        ChatRequest.Message(
+            role: "user",
+            content: "Visitors sign in at the front desk. The museum opens at 8 and closes at 18.\n\n"
+                + "When does the museum close?"),
+        ChatRequest.Message(role: "assistant", content: "The museum closes at 18."),
+    ]
 
     /// The text that is searched for: the last user message, cut to what the store takes.
     package static func query(_ messages: [ChatRequest.Message]) -> String? {

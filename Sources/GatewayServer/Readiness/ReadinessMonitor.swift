@@ -91,7 +91,7 @@ package final class ReadinessMonitor: Service, Sendable {
         }
         guard let answeredAt = state.answeredAt else {
             return Readiness(
-                reason: "the model's head cannot be reached (\(state.failure ?? "no answer"))", model: model)
+                reason: "the model's head does not answer (\(state.failure ?? "no answer"))", model: model)
         }
         return Readiness(reason: Self.reason(model, age: now - answeredAt, failure: state.failure), model: model)
     }

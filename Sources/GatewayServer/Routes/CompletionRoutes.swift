@@ -81,7 +81,7 @@ struct CompletionRoutes: Sendable {
             cacheContext = try await versions(search, store, context.scope)
             let scope = context.scope
             job.retrieve = {
-                let evidence = try await Self.retrieve(search, body.messages, store, scope)
+                let evidence = try await retrieve(search, body.messages, store, scope)
                 return (evidence, makeRequests(EvidencePrompt.messages(body.messages, evidence: evidence)))
             }
         }
@@ -95,7 +95,10 @@ struct CompletionRoutes: Sendable {
     private func versions(
         _ search: ChatRequest.FileSearch, _ store: StoreClient, _ scope: RequestScope
     ) async throws -> [String] {
-        var context = ["results=\(search.maximumResults ?? 0)", "threshold=\(search.scoreThreshold)"]
+        var context = [
+            "results=\(search.maximumResults ?? 0)", "threshold=\(search.scoreThreshold)",
+            "evidence=\(configuration.evidenceDetail)",
+        ]
         for id in search.vectorStoreIDs {
             let vectorStore = try await store.getVectorStore(id, scope: scope)
             context.append("\(id)@\(vectorStore.version)")
@@ -103,7 +106,7 @@ struct CompletionRoutes: Sendable {
         return context
     }
 
-    private static func retrieve(
+    private func retrieve(
         _ search: ChatRequest.FileSearch, _ messages: [ChatRequest.Message], _ store: StoreClient,
         _ scope: RequestScope
     ) async throws -> [Evidence] {
@@ -115,10 +118,17 @@ struct CompletionRoutes: Sendable {
         var request = Fathom_Store_V1_SearchRequest()
         request.vectorStoreIds = search.vectorStoreIDs
         request.queries = [query]
-        request.maxResults = UInt32(max(search.maximumResults ?? 0, searchResultCount))
+        request.maxResults = UInt32(max(search.maximumResults ?? 0, Self.searchResultCount))
         request.scoreThreshold = search.scoreThreshold
         let results = try await store.search(request, scope: scope).results.map { Evidence($0) }
-        return EvidencePrompt.select(results, limit: search.maximumResults ?? EvidencePrompt.maximumChunkCount)
+        let evidence = EvidencePrompt.select(
+            results, limit: search.maximumResults ?? EvidencePrompt.maximumChunkCount)
+        guard configuration.evidenceDetail == .sentences else { return evidence }
+        return try await KeySentences.narrow(evidence, to: query) { texts in
+            var request = Fathom_Store_V1_EmbedRequest()
+            request.inputs = texts
+            return try await store.embed(request, scope: scope).embeddings.map(\.values)
+        }
     }
 
     // MARK: Both
