@@ -48,6 +48,8 @@ struct HTTPBenchmark {
     let maxTokens: Int
     let promptWords: Int
     let sharedPrefixWords: Int
+    /// In every prompt, so that a second run is not answered from the cache of the first.
+    let runID = UInt32.random(in: .min ... .max)
 
     func run() async -> Result {
         let tally = SharedTally(Tally())
@@ -88,7 +90,7 @@ struct HTTPBenchmark {
 
     private func runRequest(_ index: Int, _ tally: SharedTally) async {
         var prompt = Self.words(sharedPrefixWords, seed: 0)
-        prompt += " Request \(index): tell a story about \(Self.words(promptWords, seed: index + 1))"
+        prompt += " Request \(runID)-\(index): tell a story about \(Self.words(promptWords, seed: index + 1))"
         let request = ChatRequest(
             model: model, messages: [ChatMessage(role: "user", content: prompt)], maxTokens: maxTokens, temperature: 0,
             ignoreEOS: true)
