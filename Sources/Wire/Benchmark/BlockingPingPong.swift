@@ -15,11 +15,13 @@ struct BlockingPingPong: Sendable {
     private let client: CInt
     private let server: CInt
     private let threads: NIOThreadPool
+    private let cores: (Int, Int)?
 
-    /// Connects a pair of sockets.
+    /// Connects a pair of sockets whose ends run on `cores`, or where the scheduler puts them.
     ///
     /// - Throws: `RPCError` UNAVAILABLE when the system refuses one.
-    init(payloadBytes: Int) throws(RPCError) {
+    init(payloadBytes: Int, cores: (Int, Int)?) throws(RPCError) {
+        self.cores = cores
         self.payloadBytes = payloadBytes
         (client, server) = try Self.connectedPair()
         threads = NIOThreadPool(numberOfThreads: 2)
@@ -44,6 +46,7 @@ struct BlockingPingPong: Sendable {
     }
 
     private func play(rounds: Int) throws(RPCError) -> [UInt64] {
+        CoreAffinity.pinCurrentThread(to: cores?.0)
         var frame = [UInt8](repeating: 7, count: 4 + payloadBytes)
         var times: [UInt64] = []
         times.reserveCapacity(rounds)
@@ -58,6 +61,7 @@ struct BlockingPingPong: Sendable {
     }
 
     private func echo(rounds: Int) throws(RPCError) {
+        CoreAffinity.pinCurrentThread(to: cores?.1)
         var frame = [UInt8](repeating: 0, count: 4 + payloadBytes)
         for _ in 0..<rounds {
             try receiveFrame(server, into: &frame)

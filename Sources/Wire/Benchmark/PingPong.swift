@@ -19,6 +19,15 @@ package enum PingPong {
         case unary = "unary"
     }
 
+    /// Where the two ends of every transport run. It decides the outcome, so a report must name it.
+    package enum Placement: String, Sendable, CaseIterable {
+        /// Each end on a processor of its own, as two busy processes are (Linux with two or more processors): the hop
+        /// includes waking the other processor.
+        case ownCores = "own cores"
+        /// Where the scheduler puts them; on a busy machine both ends share a processor and hardly wake each other.
+        case scheduler
+    }
+
     /// Round-trip times of one transport, in nanoseconds, ascending.
     package struct Latencies: Sendable {
         package let transport: Transport
@@ -45,19 +54,23 @@ package enum PingPong {
     ///   - payloadBytes: Bytes each way, 1...1 MiB.
     /// - Throws: `RPCError` when a socket or the server cannot be set up.
     package static func run(
-        transports: [Transport] = Transport.allCases, rounds: Int = 20_000, payloadBytes: Int = 4096, logger: Logger
+        transports: [Transport] = Transport.allCases, rounds: Int = 20_000, payloadBytes: Int = 4096,
+        placement: Placement = .ownCores, logger: Logger
     ) async throws -> [Latencies] {
         precondition(rounds > 0 && (1...1 << 20).contains(payloadBytes), "rounds or payload out of range")
         // One loop for each side, as two processes would have.
         let serverGroup = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let clientGroup = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let cores = placement == .ownCores ? CoreAffinity.twoCores() : nil
+        try await clientGroup.any().submit { CoreAffinity.pinCurrentThread(to: cores?.0) }.get()
+        try await serverGroup.any().submit { CoreAffinity.pinCurrentThread(to: cores?.1) }.get()
         let server = WireServer(router: makeRouter(), eventLoopGroup: serverGroup, logger: logger)
         let result = try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await server.run() }
             let port = try await server.boundAddress().port
             let client = WireClient(
                 target: .address(host: "127.0.0.1", port: port), eventLoopGroup: clientGroup, logger: logger)
-            let result = try await measure(transports, client, rounds, payloadBytes)
+            let result = try await measure(transports, client, rounds, payloadBytes, cores)
             await client.close()
             tasks.cancelAll()
             return result
@@ -70,9 +83,9 @@ package enum PingPong {
     private static let slices = 10
 
     private static func measure(
-        _ transports: [Transport], _ client: WireClient, _ rounds: Int, _ payloadBytes: Int
+        _ transports: [Transport], _ client: WireClient, _ rounds: Int, _ payloadBytes: Int, _ cores: (Int, Int)?
     ) async throws -> [Latencies] {
-        let sockets = try BlockingPingPong(payloadBytes: payloadBytes)
+        let sockets = try BlockingPingPong(payloadBytes: payloadBytes, cores: cores)
         defer { sockets.close() }
         var times: [Transport: [UInt64]] = [:]
         for slice in 0...slices {
