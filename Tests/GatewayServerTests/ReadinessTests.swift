@@ -31,11 +31,11 @@ struct ReadinessTests {
             try await expect(200, reason: "ready", gateway)
             #expect(try await gateway.get("/metrics", key: "").text.contains("fathom_gateway_ready 1"))
             gateway.head.setDescribeFailure(RPCError(.internalError, "confused"))
-            try await expect(503, reason: "does not answer", gateway)
+            try await expect(503, reason: "does not answer (INTERNAL)", gateway)
             gateway.head.setDescribeFailure(nil)
             try await expect(200, reason: "ready", gateway)
             gateway.head.setDescribeFailure(RPCError(.unavailable, "gone"))
-            try await expect(503, reason: "cannot be reached", gateway)
+            try await expect(503, reason: "does not answer (UNAVAILABLE)", gateway)
             try await eventually("the metric follows") {
                 try await gateway.get("/metrics", key: "").text.contains("fathom_gateway_ready 0")
             }
