@@ -1,3 +1,4 @@
+import Dispatch
 import Engine
 import InferenceCore
 import Testing
@@ -113,14 +114,22 @@ import Testing
 
     @Test("dropping the events cancels the request")
     func dropped() async throws {
-        let engine = InferenceEngine(
-            stage: FakeStage(maxContextTokens: 100_000, kvBlockCount: 512), configuration: configuration())
+        // The step thread stops at position 100 until the events are dropped.
+        let dropped = DispatchSemaphore(value: 0)
+        let stage = FakeStage(maxContextTokens: 100_000, kvBlockCount: 512)
+        stage.onForward = { batch in
+            if batch.sequences.contains(where: { $0.startPosition == 100 }) {
+                #expect(dropped.wait(timeout: .now() + 20) == .success)
+            }
+        }
+        let engine = InferenceEngine(stage: stage, configuration: configuration())
         var long = request(1)
         long.sampling.maxTokens = 100_000
         long.sampling.ignoreEOS = true
         for await _ in try engine.submit(long).events { break }
+        dropped.signal()
         #expect(await eventually { engine.status.kvBlocksUsed == 0 })
-        #expect(engine.status.generatedTokens < 1_500)
+        #expect(engine.status.generatedTokens <= 101)
         await engine.shutdown(deadline: .now + .seconds(5))
     }
 
