@@ -33,15 +33,17 @@ let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
 let hummingbirdHTTP2 = Target.Dependency.product(name: "HummingbirdHTTP2", package: "hummingbird")
 let hummingbirdTesting = Target.Dependency.product(name: "HummingbirdTesting", package: "hummingbird")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
-let nioHTTPTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
@@ -90,30 +92,34 @@ let package = Package(
         library(
             "ServiceSupport",
             ["Wire", "WireProtocols", argumentParser, configuration, logging, nioCore, serviceLifecycle, unixSignals]),
-        library("ModelRegistry", [asyncHTTPClient, crypto, logging, nioCore]),
+        library("ModelRegistry", [asyncHTTPClient, crypto, logging, nioCore, nioHTTP1]),
 
         // Servers.
         library(
             "ShardServer",
             [
-                "ChatTemplate", "Engine", "InferenceCore", "ModelFiles", "ServiceSupport", "Tokenization", "Transformer",
-                "Wire", "WireProtocols", logging, nioCore, serviceLifecycle,
+                "ChatTemplate", "Engine", "InferenceCore", "ModelFiles", "ServiceSupport", "Tokenization",
+                "Transformer", "Wire", "WireProtocols", logging, nioCore, protobuf, serviceLifecycle,
             ]),
         library(
             "StoreServer",
             [
                 "DocumentStore", "Encoder", "RetrievalCore", "ServiceSupport", "Wire", "WireProtocols", logging,
+                nioCore,
                 serviceLifecycle,
             ]),
         library(
             "GatewayServer",
             [
-                "Identity", "ServiceSupport", "Wire", "WireProtocols", crypto, hummingbird, hummingbirdHTTP2, logging,
-                nioCore, nioHTTPTypes, serviceLifecycle,
+                "Identity", "ServiceSupport", "Wire", "WireProtocols", crypto, httpTypes, hummingbird, hummingbirdCore,
+                hummingbirdHTTP2, logging, nioCore, nioSSL, serviceLifecycle,
             ]),
         library(
             "MonitorServer",
-            ["ServiceSupport", "Wire", "WireProtocols", hummingbird, logging, nioCore, serviceLifecycle],
+            [
+                "ServiceSupport", "Wire", "WireProtocols", httpTypes, hummingbird, hummingbirdCore, logging, nioCore,
+                serviceLifecycle,
+            ],
             resources: [.embedInCode("Resources/dashboard.html")]),
 
         // The command-line tool.
@@ -121,8 +127,9 @@ let package = Package(
             "FathomCommand",
             [
                 "Encoder", "Engine", "Identity", "InferenceCore", "ModelFiles", "ModelRegistry", "ServiceSupport",
-                "Tokenization", "Transformer", "Wire", "WireProtocols", argumentParser, asyncHTTPClient, logging, nioCore,
-                nioPosix,
+                "Tokenization", "Transformer", "Wire", "WireProtocols", argumentParser, asyncHTTPClient, logging,
+                nioCore,
+                nioHTTP1, nioPosix,
             ]),
 
         executable("fathom", directory: "fathom", ["FathomCommand"]),
@@ -148,12 +155,26 @@ let package = Package(
         tests("Identity", []),
         tests("ServiceSupport", ["Wire", "WireProtocols", configuration, logging]),
         tests("ModelRegistry", []),
-        tests("ShardServer", ["Engine", "InferenceCore", "ServiceSupport", "Transformer", "Wire", "WireProtocols", logging]),
-        tests("StoreServer", ["DocumentStore", "Encoder", "ServiceSupport", "Wire", "WireProtocols", logging]),
+        tests(
+            "ShardServer",
+            [
+                "Engine", "InferenceCore", "ModelFiles", "ServiceSupport", "Tokenization", "Transformer", "Wire",
+                "WireProtocols", logging,
+            ]),
+        tests(
+            "StoreServer",
+            [
+                "DocumentStore", "Encoder", "ServiceSupport", "Wire", "WireProtocols", logging, nioCore, protobuf,
+                serviceLifecycle,
+            ]),
         tests(
             "GatewayServer",
-            ["Identity", "ServiceSupport", "Wire", "WireProtocols", hummingbird, hummingbirdTesting, logging, nioCore]),
+            [
+                "Identity", "ServiceSupport", "Wire", "WireProtocols", hummingbird, hummingbirdTesting, logging,
+                nioCore,
+                serviceLifecycle,
+            ]),
         tests("MonitorServer", ["ServiceSupport", "Wire", "WireProtocols", hummingbird, hummingbirdTesting, logging]),
-        tests("FathomCommand", ["ModelRegistry", asyncHTTPClient, nioCore]),
+        tests("FathomCommand", ["ModelRegistry", asyncHTTPClient, nioCore, nioHTTP1]),
     ]
 )

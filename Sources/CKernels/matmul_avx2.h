@@ -123,7 +123,7 @@ CK_TILES(CK_Q8_ZERO)
 CK_TILES(CK_Q8_HALF)
 
 #define CK_TILE_ROW(KIND)                                                                                              \
-    { CK_NAME(tile_##KIND##_1), CK_NAME(tile_##KIND##_2), CK_NAME(tile_##KIND##_3), CK_NAME(tile_##KIND##_4) }
+    {CK_NAME(tile_##KIND##_1), CK_NAME(tile_##KIND##_2), CK_NAME(tile_##KIND##_3), CK_NAME(tile_##KIND##_4)}
 static const CK_NAME(tile_function) CK_NAME(tiles)[4][CK_TILE] = {CK_TILE_ROW(CK_Q4_MIN), CK_TILE_ROW(CK_Q4_ZERO),
                                                                   CK_TILE_ROW(CK_Q8_ZERO), CK_TILE_ROW(CK_Q8_HALF)};
 

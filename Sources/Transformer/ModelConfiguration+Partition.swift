@@ -13,7 +13,8 @@ extension ModelConfiguration {
         guard (1...model.layerCount).contains(stages) else {
             throw InferenceError(
                 code: .invalidRequest,
-                message: "cannot cut \(model.layerCount) layers into \(stages) stages (expected: 1...\(model.layerCount))")
+                message:
+                    "cannot cut \(model.layerCount) layers into \(stages) stages (expected: 1...\(model.layerCount))")
         }
         var bytes = [Int](repeating: 0, count: model.layerCount)
         var head = 0
@@ -41,7 +42,11 @@ extension ModelConfiguration {
         var high = costs.reduce(0, +)
         while low < high {
             let middle = low + (high - low) / 2
-            if greedyRanges(costs, limit: middle, count: count).count <= count { high = middle } else { low = middle + 1 }
+            if greedyRanges(costs, limit: middle, count: count).count <= count {
+                high = middle
+            } else {
+                low = middle + 1
+            }
         }
         return greedyRanges(costs, limit: low, count: count)
     }

@@ -19,7 +19,9 @@ struct StageScratch {
     /// silu(gate) * up, [T, F].
     let activated: AlignedBuffer<Float>
 
-    init(model configuration: ModelConfiguration, layers: [LayerWeights], head: OutputHead?, tokens: Int, threads: Int)
+    init(
+        model configuration: ModelConfiguration, layers: [LayerWeights], head: OutputHead?, tokens: Int, threads: Int
+    )
         throws
     {
         func forms(_ matrices: [PackedMatrix]) -> ActivationBuffer.Forms {

@@ -34,7 +34,9 @@ package final class TransformerStage: ModelStage {
     package var isFirst: Bool { layerRange.lowerBound == 0 }
     package var isLast: Bool { layerRange.upperBound == model.layerCount }
     package var maxContextTokens: Int { model.maxContextTokens }
-    package var kvBlockSize: Int { KeyValueCache.blockSize }
+    /// Positions per block of the KV cache.
+    package static var kvBlockSize: Int { KeyValueCache.blockSize }
+    package var kvBlockSize: Int { Self.kvBlockSize }
     /// Bytes the KV cache takes.
     package var kvCacheByteCount: Int { cache.bytesPerBlock * cache.blockCount }
 
@@ -128,7 +130,8 @@ package final class TransformerStage: ModelStage {
 
         let input = normalized(hidden, weight: layer.attentionNorm, tokens: tokens, thread: thread)
         pool.forEachChunk(of: layer.queryKeyValue.panelCount, chunk: 4) { panels in
-            layer.queryKeyValue.multiply(input, tokens: 0..<tokens, panels: panels, into: projected, outputStride: stride)
+            layer.queryKeyValue.multiply(
+                input, tokens: 0..<tokens, panels: panels, into: projected, outputStride: stride)
         }
         pool.barrier()
 
@@ -156,7 +159,8 @@ package final class TransformerStage: ModelStage {
                 let span = layout.spans[item.sequence]
                 guard let tables = blockTables.baseAddress else { continue }
                 cache.attend(
-                    layer: index, kvHead: item.kvHead, group: model.headCount / model.keyValueHeadCount, rows: item.rows,
+                    layer: index, kvHead: item.kvHead, group: model.headCount / model.keyValueHeadCount,
+                    rows: item.rows,
                     query: projected + span.firstToken * stride, queryStride: stride,
                     output: attended + span.firstToken * queryWidth, outputStride: queryWidth,
                     blockTable: tables + span.blockTableStart, blockTableCount: span.blockTableCount,

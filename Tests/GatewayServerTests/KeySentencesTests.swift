@@ -19,14 +19,16 @@ import Testing
     func choosesNearest() async throws {
         let narrowed = try await KeySentences.narrow(
             [
-                Self.evidence("# Leave\n\nAsk for leave in the staff portal. Full-time employees get\n28 days of leave a year."),
+                Self.evidence(
+                    "# Leave\n\nAsk for leave in the staff portal. Full-time employees get\n28 days of leave a year."),
                 Self.evidence("The canteen opens at noon every day. Employees eat there.", id: "file-2"),
             ], to: "How many days of leave do full time employees get?", embed: embed)
         #expect(narrowed.map(\.fileID) == ["file-1", "file-1"])
         #expect(narrowed.first?.keySentence == "Full-time employees get\n28 days of leave a year.")
     }
 
-    @Test("headings, list marks and sentences of a few words are no candidates; evidence without a sentence stays whole")
+    @Test(
+        "headings, list marks and sentences of a few words are no candidates; evidence without a sentence stays whole")
     func nothingToChoose() async throws {
         let evidence = [Self.evidence("# A long heading about leave\n\n- one\n- two\n\nSee there.")]
         let narrowed = try await KeySentences.narrow(evidence, to: "leave?", embed: embed)
@@ -51,7 +53,10 @@ import Testing
         var near = Self.evidence("Near.")
         near.keySentence = "This is very near."
         let messages = EvidencePrompt.messages(
-            [ChatRequest.Message(role: "system", content: "Mine."), ChatRequest.Message(role: "user", content: "What?")],
+            [
+                ChatRequest.Message(role: "system", content: "Mine."),
+                ChatRequest.Message(role: "user", content: "What?"),
+            ],
             evidence: [near, far])
         #expect(messages.first?.content == "Mine.")
         #expect(messages.last?.content == "This is far away from it. This is very near.\n\nWhat?")
@@ -69,7 +74,8 @@ import Testing
     @Test("a hard-wrapped sentence is quoted whole")
     func hardWrap() {
         let source = Self.evidence("The daily allowance for meals\nis 42 euros. Alcohol is not\nreimbursed.")
-        let annotations = Citations.annotations(answer: "The daily allowance for meals is 42 euros.", evidence: [source])
+        let annotations = Citations.annotations(
+            answer: "The daily allowance for meals is 42 euros.", evidence: [source])
         #expect(annotations.map(\.quote) == ["The daily allowance for meals\nis 42 euros."])
     }
 }

@@ -44,7 +44,8 @@ import Transformer
         let prompt = try #require(try OracleText.all().max { $0.tokens.count < $1.tokens.count }).tokens
         let expected = try StageHarness(threads: 1).greedy(prompt, count: 24)
         #expect(try StageHarness(threads: 2).greedy(prompt, count: 24, chunk: 7) == expected)
-        #expect(try StageHarness(stages: 2, threads: 3).greedy(prompt, count: 24, chunk: 33, firstBlock: 40) == expected)
+        #expect(
+            try StageHarness(stages: 2, threads: 3).greedy(prompt, count: 24, chunk: 33, firstBlock: 40) == expected)
         #expect(try StageHarness(stages: 3, threads: 1).greedy(prompt, count: 24, chunk: 1) == expected)
     }
 

@@ -18,6 +18,8 @@ package struct ClusterSettings: Codable, Sendable, Equatable {
     /// Port of the monitor's page; 0: any free port.
     package var monitorPort: Int
     package var logLevel: String
+    /// What a file search puts before the model, `passages` or `sentences`: see `services/gateway/gateway.yaml`.
+    package var evidence = "passages"
     /// Further flags for every shard, such as `--kv-blocks 512`.
     package var shardArguments: [String]
     /// Start the shards and nothing else (`fathom bench engine --shards`).
@@ -111,7 +113,8 @@ package enum ClusterPlan {
         if settings.shardsOnly { return shards }
         return [
             plan(
-                "gateway", "gateway", ["--keys", home.keyFile, "--state", home.gatewayDirectory],
+                "gateway", "gateway",
+                ["--keys", home.keyFile, "--state", home.gatewayDirectory, "--evidence", settings.evidence],
                 addresses: monitor.merging(["--inference": "shard-0", "--store": "store"]) { $1 },
                 port: settings.gatewayPort)
         ] + shards + [

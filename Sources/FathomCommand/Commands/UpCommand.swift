@@ -36,6 +36,9 @@ struct UpCommand: AsyncParsableCommand {
     @Option(help: "Encoder of the store: the name of an installed one, or its folder.")
     var encoder = ModelCatalogue.defaultEncoder
 
+    @Option(help: "What a file search shows the model: passages or sentences (default: sentences for a small model).")
+    var evidence: String?
+
     @Option(name: .customLong("gateway-port"), help: "Port of the HTTP API; 0 takes any free one.")
     var gatewayPort = 0
 
@@ -112,10 +115,20 @@ struct UpCommand: AsyncParsableCommand {
             return ["--\(option[..<equals])", String(option[option.index(after: equals)...])]
         }
         func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
-        return ClusterSettings(
+        var settings = ClusterSettings(
             executableDirectory: ExecutablePath.directory(), shards: shards, threads: threads, modelName: text.name,
             modelPath: absolute(text.path), encoderPath: absolute(encoderPath), host: host, gatewayPort: gatewayPort,
             monitorPort: monitorPort, logLevel: logLevel, shardArguments: further)
+        settings.evidence = try evidence ?? Self.evidence(forModelAt: text.path)
+        return settings
+    }
+
+    /// Models below this many bytes are given the nearest sentences rather than whole passages.
+    private static let smallModelByteCount = 512 << 20
+
+    private static func evidence(forModelAt path: String) throws -> String {
+        let size = try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int ?? 0
+        return size < smallModelByteCount ? "sentences" : "passages"
     }
 
     /// Waits until the gateway has seen a token come through all stages.

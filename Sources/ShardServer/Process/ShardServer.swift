@@ -1,7 +1,6 @@
 import Engine
 import Foundation
 import InferenceCore
-import Kernels
 import Logging
 import ModelFiles
 import ServiceLifecycle
@@ -130,6 +129,6 @@ package enum ShardServer {
     private static func defaultBlockCount(of model: ModelConfiguration) -> Int {
         let bytesPerToken = 4 * model.layerCount * model.keyValueHeadCount * model.headWidth
         let tokens = min(kvCacheBudgetTokens, kvCacheBudgetBytes / bytesPerToken)
-        return max(1, tokens / KeyValueCache.blockSize)
+        return max(1, tokens / TransformerStage.kvBlockSize)
     }
 }
