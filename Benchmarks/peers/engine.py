@@ -60,7 +60,7 @@ def fathom_round():
         arguments.fathom, "bench", "engine", "--model", arguments.model, "--threads", str(arguments.threads),
         "--prompt", str(arguments.prompt), "--generate", str(arguments.generate), "--batch", "1", "--json"]
     figures = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=300).stdout)
-    return {"prefill": figures["prefill"]["tokens_per_second"], "decode": figures["decode"]["tokens_per_second"]}
+    return {"prefill": figures["prefill"]["tokens_per_s"], "decode": figures["decode"]["tokens_per_s"]}
 
 
 print("load average", os.getloadavg()[0], "- processors", os.cpu_count())

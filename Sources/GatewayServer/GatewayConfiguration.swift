@@ -36,7 +36,7 @@ package struct GatewayConfiguration: Sendable {
     package var cacheEntryCount = 4_096
     package var cacheSize = 64 << 20
     /// Time between looks at the head.
-    package var pollInterval = Duration.milliseconds(250)
+    package var pollInterval = Duration.milliseconds(100)
     /// Longest a look at the head may take.
     package var pollTimeout = Duration.milliseconds(500)
 

@@ -17,7 +17,8 @@ struct EngineService: Service {
 
 /// Keeps the process's health in step with the engine's liveness.
 struct LivenessService: Service {
-    private static let interval = Duration.milliseconds(200)
+    /// Shorter than anybody needs to go and ask after the gateway has called the cluster ready.
+    private static let interval = Duration.milliseconds(50)
 
     let engine: InferenceEngine
     let health: HealthState
