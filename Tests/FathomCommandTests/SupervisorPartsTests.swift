@@ -5,13 +5,13 @@ import ModelRegistry
 import Testing
 
 struct RestartPolicyTests {
-    @Test("the first two restarts come at once, further ones later and later up to a bound")
+    @Test("the first two restarts come soon, further ones later and later up to a bound")
     func backsOff() {
         var policy = RestartPolicy()
         let delays = (0..<14).map { _ in policy.delay(afterLifetime: .milliseconds(10)) }
         #expect(
             delays.prefix(5) == [
-                .milliseconds(50), .milliseconds(50), .milliseconds(100), .milliseconds(200), .milliseconds(400),
+                .milliseconds(300), .milliseconds(300), .milliseconds(600), .milliseconds(1_200), .milliseconds(2_400),
             ])
         #expect(zip(delays, delays.dropFirst()).allSatisfy { $0 <= $1 })
         #expect(delays.last == RestartPolicy.longestDelay)

@@ -1,9 +1,9 @@
-/// When a dead process is started again: at once after a long life, later and later when it keeps dying young.
+/// When a dead process is started again: soon after a long life, later and later when it keeps dying young.
 ///
 /// A pure value; time comes in as a parameter.
 package struct RestartPolicy: Sendable, Equatable {
-    /// Pause after the first death.
-    package static let firstDelay = Duration.milliseconds(50)
+    /// Pause after the first death: long enough for load balancers that look at /readyz to see it.
+    package static let firstDelay = Duration.milliseconds(300)
     /// Longest pause.
     package static let longestDelay = Duration.seconds(15)
     /// A process that lived this long has shown that it can.
@@ -20,7 +20,7 @@ package struct RestartPolicy: Sendable, Equatable {
     package mutating func delay(afterLifetime lifetime: Duration) -> Duration {
         if lifetime >= Self.healthyLife { earlyDeaths = 0 }
         earlyDeaths += 1
-        // 50 ms twice, so that two accidents in a row both recover at once; then 100, 200, 400 ...
+        // The first pause twice, so that two accidents in a row both recover quickly; then doubling.
         let doublings = min(max(0, earlyDeaths - 2), 20)
         return min(Self.firstDelay * (1 << doublings), Self.longestDelay)
     }

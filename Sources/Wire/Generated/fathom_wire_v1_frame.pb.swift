@@ -78,7 +78,8 @@ package nonisolated struct Fathom_Wire_V1_Frame: @unchecked Sendable {
   /// Clears the value of `status`. Subsequent reads from it will return its default value.
   package mutating func clearStatus() {_uniqueStorage()._status = nil}
 
-  /// CREDIT: bytes of `message` + `attachment` granted to the peer on this stream.
+  /// CREDIT: credits granted to the peer on this stream. A message costs the bytes of `message` and `attachment` plus 64,
+  /// so that empty messages are bounded too; it may be sent while the balance is positive, even if it ends below zero.
   package var credits: UInt32 {
     get {_storage._credits}
     set {_uniqueStorage()._credits = newValue}
@@ -111,7 +112,7 @@ package nonisolated struct Fathom_Wire_V1_Frame: @unchecked Sendable {
     set {_uniqueStorage()._message = newValue}
   }
 
-  /// Bulk bytes that belong to `message` (tensors, file contents). Counted against credits like `message`.
+  /// Bulk bytes that belong to `message` (tensors, file contents). Costs credits like `message`.
   package var attachment: Data {
     get {_storage._attachment}
     set {_uniqueStorage()._attachment = newValue}
@@ -222,10 +223,10 @@ package nonisolated struct Fathom_Wire_V1_Hello: Sendable {
   /// Protocol version; 1. A peer that cannot speak it answers GO_AWAY(UNSUPPORTED_VERSION).
   package var version: UInt32 = 0
 
-  /// Credits every new stream starts with, towards the sender of this Hello, in bytes.
+  /// Credits every new stream starts with, towards the sender of this Hello.
   package var initialCredits: UInt32 = 0
 
-  /// Largest frame (length prefix excluded) the sender of this Hello accepts, in bytes.
+  /// Largest frame (length prefix excluded) the sender of this Hello accepts, in bytes; at least 32,768.
   package var maxFrameBytes: UInt32 = 0
 
   /// Most streams the sender of this Hello lets the peer hold open.
