@@ -54,7 +54,9 @@ if arguments.completions:
         # top_logprobs[i + 1] is what follows tokens[0...i]; the sampled token closes the last position.
         for position, top in enumerate(reference["top"]):
             ours = {token_id(k): v for k, v in logprobs["top_logprobs"][position + 1].items()}
-            floor = min(ours.values())
+            # The prompt's own next token is listed too, however unlikely; a token that is not listed is at most as likely
+            # as the 20th.
+            floor = sorted(ours.values(), reverse=True)[:20][-1]
             divergence = sum(math.exp(lp) * (lp - ours.get(t, floor)) for t, lp in top)
             divergences.append(divergence)
             agreeing += max(ours, key=ours.get) == top[0][0]
