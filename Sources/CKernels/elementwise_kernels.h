@@ -2,20 +2,17 @@
 //
 // Rounding and order are part of the contract: sums run in 16 lanes (element i in lane i mod 16) and end in v16_sum.
 
-CK_INLINE void CK_NAME(quantize_block)(v16 a, v16 b, ck_act_block *block) {
-    const v16i sign = (v16i)v16_splat(-0.0f);
-    const float largest = v16_max_lane(v16_max((v16)((v16i)a & ~sign), (v16)((v16i)b & ~sign)));
-    // Below 2^-100 the reciprocal would overflow; such a block counts as zero.
-    if (!(largest > 0x1p-100f)) {
-        *block = (ck_act_block){0};
-        return;
-    }
-    // min keeps the conversion defined for NaN too; 127 * (1 + ulp) rounds to 127 by itself.
+/// Rounds to integers of at most 127 in size, nearest even, as what a float holds after adding 1.5 * 2^23.
+CK_INLINE v16i CK_NAME(round_to_int8)(v16 x) {
     const v16 top = v16_splat(127.0f), magic = v16_splat(12582912.0f);
-    v16 low = a * (127.0f / largest), high = b * (127.0f / largest);
-    low = v16_select(low < top, low, top) + magic;
-    high = v16_select(high < top, high, top) + magic;
-    const v16i q0 = (v16i)low - (v16i)magic, q1 = (v16i)high - (v16i)magic;
+    // The first comparison keeps the conversion defined for NaN too.
+    x = v16_select(x < top, x, top);
+    x = v16_select(x > -top, x, -top);
+    return (v16i)(x + magic) - (v16i)magic;
+}
+
+/// Stores the q of a block with its zero-point sums; returns sum(q).
+CK_INLINE int32_t CK_NAME(store_quants)(v16i q0, v16i q1, ck_act_block *block) {
     typedef int8_t i8x16 __attribute__((vector_size(16), aligned(1)));
     *(i8x16 *)block->q = __builtin_convertvector(q0, i8x16);
     *(i8x16 *)(block->q + 16) = __builtin_convertvector(q1, i8x16);
@@ -26,13 +23,29 @@ CK_INLINE void CK_NAME(quantize_block)(v16 a, v16 b, ck_act_block *block) {
                      __builtin_shufflevector(sum16, sum16, 4, 5, 6, 7, 12, 13, 14, 15);
     const v4i sum4 = __builtin_shufflevector(sum8, sum8, 0, 1, 4, 5) + __builtin_shufflevector(sum8, sum8, 2, 3, 6, 7);
     const int32_t sum0 = sum4[0] + sum4[1], sum1 = sum4[2] + sum4[3];
-    block->scale = largest / 127.0f;
-    block->scaled_sum = block->scale * (float)(sum0 + sum1);
     block->neg8_sum = -8 * (sum0 + sum1);
+    block->neg16_sum = -16 * (sum0 + sum1);
     block->neg128_sum = -128 * (sum0 + sum1);
-    block->neg128_low = -128 * sum0;
-    block->neg128_high = -128 * sum1;
-    block->refined = block->unused = 0;
+    block->neg32_low = -32 * sum0;
+    block->neg32_high = -32 * sum1;
+    return sum0 + sum1;
+}
+
+CK_INLINE void CK_NAME(quantize_block)(v16 a, v16 b, ck_act_block *block) {
+    const v16i sign = (v16i)v16_splat(-0.0f);
+    const float largest = v16_max_lane(v16_max((v16)((v16i)a & ~sign), (v16)((v16i)b & ~sign)));
+    // A smaller block counts as zero: products of its scale with those of weights would leave the normal range, where
+    // dividing them by 256 is no longer exact.
+    if (!(largest > 0x1p-80f)) {
+        *block = (ck_act_block){0};
+        return;
+    }
+    const float inverse = 127.0f / largest;
+    const int32_t sum =
+        CK_NAME(store_quants)(CK_NAME(round_to_int8)(a * inverse), CK_NAME(round_to_int8)(b * inverse), block);
+    block->scale = largest / 127.0f;
+    block->scaled_sum = block->scale * (float)sum;
+    block->refined = 0;
 }
 
 /// The 32 values from `start` on, zeros past the end.
@@ -48,10 +61,20 @@ CK_INLINE void CK_NAME(load_block)(const float *x, size_t start, size_t columns,
     *high = v16_load(rest + 16);
 }
 
-/// The values of q as floats, times -scale, added to x: what a block leaves of it.
-CK_INLINE v16 CK_NAME(residual)(v16 x, const int8_t *q, float scale) {
+/// What a block leaves of x, in steps of its scale / 256. Half a step of the block is 128 of them and becomes 127.
+CK_INLINE v16i CK_NAME(residual)(v16 x, const int8_t *q, float scale) {
     typedef int8_t i8x16 __attribute__((vector_size(16), aligned(1)));
-    return v16_fma(__builtin_convertvector(*(const i8x16 *)q, v16), v16_splat(-scale), x);
+    const v16 rest = v16_fma(__builtin_convertvector(*(const i8x16 *)q, v16), v16_splat(-scale), x);
+    return CK_NAME(round_to_int8)(rest * (256.0f / scale));
+}
+
+CK_INLINE void CK_NAME(refine_block)(v16 a, v16 b, ck_act_block *block, ck_act_block *refinement) {
+    *refinement = (ck_act_block){0};
+    const int32_t rest = CK_NAME(store_quants)(CK_NAME(residual)(a, block->q, block->scale),
+                                               CK_NAME(residual)(b, block->q + 16, block->scale), refinement);
+    const int32_t sum = block->neg8_sum / -8;
+    block->scaled_sum = block->scale * 0x1p-8f * (float)(256 * sum + rest);
+    block->refined = 1;
 }
 
 static void CK_NAME(ck_quantize_row)(const float *x, size_t columns, ck_act_block *blocks) {
@@ -73,10 +96,7 @@ static void CK_NAME(ck_quantize_row)(const float *x, size_t columns, ck_act_bloc
             continue;
         }
         CK_NAME(load_block)(x, b * CK_BLOCK, columns, &low, &high);
-        CK_NAME(quantize_block)
-        (CK_NAME(residual)(low, block->q, block->scale), CK_NAME(residual)(high, block->q + 16, block->scale),
-         refinement);
-        block->refined = 1;
+        CK_NAME(refine_block)(low, high, block, refinement);
     }
 }
 

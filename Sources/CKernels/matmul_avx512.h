@@ -1,17 +1,12 @@
 // The quantised product with AVX-512 VNNI: one register is 16 rows x 4 columns of weights, multiplied by 4 activations
 // of one token broadcast from memory.
 //
-// A tile is one panel x up to CK_TILE tokens: the weights are unpacked once and used by every token of the tile.
+// A tile is 2 panels x 2 to 6 tokens, or 1 panel x 1 token: the weights are unpacked once for all its tokens, and each
+// activation feeds both panels. One function per token count, so that the accumulators stay in registers. The zero point
+// enters as the start value of the integer sum, which saves a fused multiply-add per token. Scales stay as in the file.
 //
-// One function per token count, so that the accumulators stay in registers. The zero point enters as the start value of
-// the integer sum, which saves a fused multiply-add per token. Scales stay f16, exact as in the file.
-//
-// Measured on one core with inputs that need hardly any refinement: 310-390 Gop/s from 8 tokens on, 300-340 with 4,
-// 110-210 with 1 (380-440, 330-380 and 160-210 before refinement was added). Before it, one token streamed 28-29 GB/s
-// from memory. Versions tried: prefetch 0, 1, 2, 4 and 8 KiB ahead are equal for one token; for
-// 2 to 8 tokens any distance beats none (4-bit 7-20 %, 8-bit up to 28 % at 8 tokens), 4 KiB as good as any.
-
-#define CK_TILE 8
+#define CK_TILE 6
+#define CK_GROUP_BYTES ((size_t)256 << 10)
 // Far enough ahead to hide main memory when weights are used once; past the last panel it is harmless.
 #define CK_AHEAD 4096
 #define CK_PREFETCH(address) _mm_prefetch((const char *)(address) + CK_AHEAD, _MM_HINT_T0)
@@ -23,125 +18,197 @@ CK_INLINE __m512i CK_NAME(four)(const ck_act_block *a, size_t group) {
     return _mm512_set1_epi32(q);
 }
 
-CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const uint8_t *record, size_t blocks, const ck_act_block *first,
-                             const size_t tokens, __mmask16 valid, float *out, size_t out_stride, ck_store store) {
-    const size_t stride = 2 * blocks;
-    const __m512i low = _mm512_set1_epi8(15);
-    const size_t record_bytes = kind == CK_Q4_MIN ? 320 : kind == CK_Q4_ZERO ? 288 : kind == CK_Q8_ZERO ? 544 : 640;
-    __m512 sum[CK_TILE];
-    CK_UNROLL for (size_t t = 0; t < tokens; t++) sum[t] = _mm512_setzero_ps();
-    for (size_t b = 0; b < blocks; b++, record += record_bytes, first++) {
-        // The refinement of a block is one more round with the same weights, taken when any token of the tile has one;
-        // the others add exact zeros, so that a token's result does not depend on its company.
-        int32_t refined = 0;
-        CK_UNROLL for (size_t t = 0; t < tokens; t++) refined |= first[t * stride].refined;
-        const ck_act_block *a = first;
-    block:;
-        __m512i dot[CK_TILE];
-        CK_PREFETCH(record + record_bytes - 32);
-        if (kind == CK_Q4_MIN || kind == CK_Q4_ZERO) {
-            const __m512 d = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(record + CK_Q4_BYTES)));
-            CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                dot[t] = kind == CK_Q4_MIN ? _mm512_setzero_si512() : _mm512_set1_epi32(a[t * stride].neg8_sum);
-            }
-            CK_UNROLL for (size_t g = 0; g < 4; g++) {
-                const __m512i pair = _mm512_loadu_si512(record + g * 64);
-                CK_PREFETCH(record + g * 64);
-                const __m512i w0 = _mm512_and_si512(pair, low);
-                const __m512i w1 = _mm512_and_si512(_mm512_srli_epi16(pair, 4), low);
-                CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                    dot[t] = _mm512_dpbusd_epi32(dot[t], w0, CK_NAME(four)(a + t * stride, g));
-                }
-                CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                    dot[t] = _mm512_dpbusd_epi32(dot[t], w1, CK_NAME(four)(a + t * stride, g + 4));
-                }
-            }
-            CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                const __m512 ds = _mm512_mul_ps(d, _mm512_set1_ps(a[t * stride].scale));
-                sum[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[t]), ds, sum[t]);
-            }
-            if (kind == CK_Q4_MIN) {
-                const __m512 m = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(record + CK_Q4_BYTES + 32)));
-                CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                    sum[t] = _mm512_fmadd_ps(m, _mm512_set1_ps(a[t * stride].scaled_sum), sum[t]);
-                }
-            }
-        } else {
-            CK_UNROLL for (size_t half = 0; half < 2; half++) {
-                CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                    if (kind == CK_Q8_HALF) {
-                        dot[t] = _mm512_set1_epi32(half ? a[t * stride].neg128_high : a[t * stride].neg128_low);
-                    } else if (half == 0) {
-                        dot[t] = _mm512_set1_epi32(a[t * stride].neg128_sum);
-                    }
-                }
-                CK_UNROLL for (size_t g = half * 4; g < half * 4 + 4; g++) {
-                    const __m512i w0 = _mm512_loadu_si512(record + g * 64);
-                    CK_PREFETCH(record + g * 64);
-                    CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                        dot[t] = _mm512_dpbusd_epi32(dot[t], w0, CK_NAME(four)(a + t * stride, g));
-                    }
-                }
-                if (kind == CK_Q8_HALF) {
-                    const __m512 d = _mm512_loadu_ps(record + CK_Q8_BYTES + half * 64);
-                    CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                        const __m512 ds = _mm512_mul_ps(d, _mm512_set1_ps(a[t * stride].scale));
-                        sum[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[t]), ds, sum[t]);
-                    }
-                }
-            }
-            if (kind == CK_Q8_ZERO) {
-                const __m512 d = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(record + CK_Q8_BYTES)));
-                CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                    const __m512 ds = _mm512_mul_ps(d, _mm512_set1_ps(a[t * stride].scale));
-                    sum[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[t]), ds, sum[t]);
-                }
-            }
-        }
-        if (refined) {
-            refined = 0;
-            a = first + blocks;
-            goto block;
-        }
-    }
-    CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-        float *target = out + t * out_stride;
-        if (store == CK_ACCUMULATE) sum[t] = _mm512_add_ps(_mm512_maskz_loadu_ps(valid, target), sum[t]);
-        _mm512_mask_storeu_ps(target, valid, sum[t]);
+/// The bits of `mask` in each byte, after a shift by `left` (negative: to the right).
+CK_INLINE __m512i CK_NAME(bits)(const uint8_t *p, const int left, const char mask) {
+    __m512i x = _mm512_loadu_si512(p);
+    if (left > 0) x = _mm512_slli_epi16(x, (unsigned)left);
+    if (left < 0) x = _mm512_srli_epi16(x, (unsigned)-left);
+    return _mm512_and_si512(x, _mm512_set1_epi8(mask));
+}
+
+/// Group `g` of a block's quants, as bytes.
+CK_INLINE __m512i CK_NAME(group)(const ck_weight_kind kind, const uint8_t *quants, const size_t g) {
+    const uint8_t *nibbles = quants + g % 4 * 64, *pairs = quants + g / 4 * 64;
+    const int nibble = -(int)(g / 4 * 4), pair = -(int)(g % 4 * 2), bit = -(int)g;
+    switch (kind) {
+    case CK_Q8_0:
+        return _mm512_loadu_si512(quants + g * 64);
+    case CK_Q5_0:
+    case CK_Q5_1:
+    case CK_Q5_K:
+        return _mm512_or_si512(CK_NAME(bits)(nibbles, nibble, 15), CK_NAME(bits)(quants + CK_NIBBLES, bit + 4, 16));
+    case CK_Q6_K:
+        return _mm512_or_si512(CK_NAME(bits)(nibbles, nibble, 15), CK_NAME(bits)(pairs + CK_NIBBLES, pair + 4, 48));
+    case CK_Q3_K: // times 8
+        return _mm512_or_si512(CK_NAME(bits)(pairs, pair + 3, 24), CK_NAME(bits)(quants + CK_PAIRS, bit + 5, 32));
+    case CK_Q2_K:
+        return CK_NAME(bits)(pairs, pair, 3);
+    default:
+        return CK_NAME(bits)(nibbles, nibble, 15);
     }
 }
 
-typedef void (*CK_NAME(tile_function))(const uint8_t *, size_t, const ck_act_block *, __mmask16, float *, size_t,
-                                       ck_store);
+CK_INLINE __m512 CK_NAME(halves)(const uint8_t *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
 
-#define CK_ONE_TILE(KIND, N)                                                                                           \
-    static __attribute__((noinline)) void CK_NAME(tile_##KIND##_##N)(const uint8_t *record, size_t blocks,             \
-                                                                     const ck_act_block *a, __mmask16 valid,           \
-                                                                     float *out, size_t out_stride, ck_store store) {  \
-        CK_NAME(tile)(KIND, record, blocks, a, N, valid, out, out_stride, store);                                      \
+/// Scales of part `part` of block `i` of a record.
+CK_INLINE __m512 CK_NAME(scales)(const ck_weight_kind kind, const uint8_t *record, size_t i, const size_t part) {
+    const ck_layout layout = ck_layout_of(kind);
+    if (layout.blocks == 1) return CK_NAME(halves)(record + layout.block_bytes);
+    const uint8_t *codes = record + (layout.minimum ? 2 : 1) * CK_HALVES;
+    const __m128i code = _mm_loadu_si128((const __m128i *)(codes + (layout.halved ? i * 2 + part : i) * CK_CODES));
+    __m512i s = layout.minimum ? _mm512_cvtepu8_epi32(code) : _mm512_cvtepi8_epi32(code);
+    __m512 d = CK_NAME(halves)(record);
+    if (kind == CK_Q2_K) s = _mm512_and_si512(s, _mm512_set1_epi32(15));
+    if (kind == CK_Q3_K) d = _mm512_mul_ps(d, _mm512_set1_ps(0.125f));
+    return _mm512_mul_ps(d, _mm512_cvtepi32_ps(s));
+}
+
+/// Their minimums: added in the 32-column kinds, subtracted in the K-quants.
+CK_INLINE __m512 CK_NAME(minimums)(const ck_weight_kind kind, const uint8_t *record, size_t i, const size_t part) {
+    const ck_layout layout = ck_layout_of(kind);
+    if (layout.blocks == 1) return CK_NAME(halves)(record + layout.block_bytes + CK_HALVES);
+    const uint8_t *codes = record + 2 * CK_HALVES;
+    const size_t index = layout.halved ? i * 2 + part : CK_SUPERBLOCK_BLOCKS + i;
+    __m512i n = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(codes + index * CK_CODES)));
+    if (kind == CK_Q2_K) n = _mm512_srli_epi32(n, 4);
+    return _mm512_mul_ps(CK_NAME(halves)(record + CK_HALVES), _mm512_cvtepi32_ps(n));
+}
+
+/// Adds the products of one part's groups to dot[panel][token]. `quants[p]` are those of a block, `a` token 0's block.
+CK_INLINE void CK_NAME(dots)(const ck_weight_kind kind, const uint8_t *const quants[2], const ck_act_block *a,
+                             size_t stride, const size_t panels, const size_t tokens, const size_t part,
+                             const bool prefetch, __m512i dot[2][CK_TILE]) {
+    const ck_layout layout = ck_layout_of(kind);
+    CK_UNROLL for (size_t g = part * 4; g < (layout.halved ? part * 4 + 4 : 8); g++) {
+        __m512i w[2];
+        CK_UNROLL for (size_t p = 0; p < panels; p++) {
+            w[p] = CK_NAME(group)(kind, quants[p], g);
+            if (prefetch && g * 64 < layout.block_bytes) CK_PREFETCH(quants[p] + g * 64);
+        }
+        CK_UNROLL for (size_t t = 0; t < tokens; t++) {
+            const __m512i x = CK_NAME(four)(a + t * stride, g);
+            CK_UNROLL for (size_t p = 0; p < panels; p++) dot[p][t] = _mm512_dpbusd_epi32(dot[p][t], w[p], x);
+        }
+    }
+}
+
+/// `panels` panels for `tokens` tokens (constants after inlining). Bit 16 p + r of `valid`: row r of panel p is stored.
+CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const size_t panels, const size_t tokens, const uint8_t *panel0,
+                             const uint8_t *panel1, size_t blocks, const ck_act_block *a, uint32_t valid, float *out,
+                             size_t out_stride, ck_store store) {
+    const ck_layout layout = ck_layout_of(kind);
+    const size_t stride = 2 * blocks;
+    __m512 sum[2][CK_TILE];
+    const uint8_t *record[2] = {panel0, panel1};
+    CK_UNROLL for (size_t p = 0; p < panels; p++) {
+        CK_UNROLL for (size_t t = 0; t < tokens; t++) sum[p][t] = _mm512_setzero_ps();
+    }
+    for (size_t b = 0; b < blocks; b += layout.blocks) {
+        for (size_t i = 0; i < layout.blocks; i++, a++) {
+            // A block is refined when any token of the tile has a refinement; the others add exact zeros.
+            int32_t refined = 0;
+            CK_UNROLL for (size_t t = 0; t < tokens; t++) refined |= a[t * stride].refined;
+            const uint8_t *quants[2];
+            CK_UNROLL for (size_t p = 0; p < panels; p++) {
+                quants[p] = record[p] + layout.header + i * layout.block_bytes;
+            }
+            CK_UNROLL for (size_t part = 0; part < (layout.halved ? 2 : 1); part++) {
+                __m512i dot[2][CK_TILE];
+                __m512 d[2];
+                CK_UNROLL for (size_t t = 0; t < tokens; t++) {
+                    const __m512i start = _mm512_set1_epi32(ck_zero_sum(kind, a + t * stride, part));
+                    CK_UNROLL for (size_t p = 0; p < panels; p++) dot[p][t] = start;
+                }
+                CK_NAME(dots)(kind, quants, a, stride, panels, tokens, part, true, dot);
+                if (refined) {
+                    CK_UNROLL for (size_t t = 0; t < tokens; t++) {
+                        const ck_act_block *r = a + t * stride + blocks;
+                        const __m512i start = _mm512_set1_epi32(ck_zero_sum(kind, r, part));
+                        CK_UNROLL for (size_t p = 0; p < panels; p++) {
+                            dot[p][t] = _mm512_add_epi32(_mm512_slli_epi32(dot[p][t], 8), start);
+                        }
+                    }
+                    CK_NAME(dots)(kind, quants, a + blocks, stride, panels, tokens, part, false, dot);
+                    CK_UNROLL for (size_t p = 0; p < panels; p++) {
+                        d[p] = CK_NAME(scales)(kind, record[p], i, part);
+                        d[p] = _mm512_mul_ps(d[p], _mm512_set1_ps(0x1p-8f));
+                    }
+                } else {
+                    CK_UNROLL for (size_t p = 0; p < panels; p++) d[p] = CK_NAME(scales)(kind, record[p], i, part);
+                }
+                CK_UNROLL for (size_t p = 0; p < panels; p++) {
+                    CK_UNROLL for (size_t t = 0; t < tokens; t++) {
+                        const __m512 ds = _mm512_mul_ps(d[p], _mm512_set1_ps(a[t * stride].scale));
+                        sum[p][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[p][t]), ds, sum[p][t]);
+                    }
+                }
+                if (!layout.minimum) continue;
+                __m512 m[2];
+                CK_UNROLL for (size_t p = 0; p < panels; p++) {
+                    m[p] = CK_NAME(minimums)(kind, record[p], i, part);
+                }
+                CK_UNROLL for (size_t t = 0; t < tokens; t++) {
+                    const ck_act_block *x = a + t * stride;
+                    const float scaled_sum = ck_scaled_sum(layout.halved, x, refined ? x + blocks : NULL, part);
+                    const __m512 token_sum = _mm512_set1_ps(scaled_sum);
+                    CK_UNROLL for (size_t p = 0; p < panels; p++) {
+                        sum[p][t] = layout.blocks == 1 ? _mm512_fmadd_ps(m[p], token_sum, sum[p][t])
+                                                       : _mm512_fnmadd_ps(m[p], token_sum, sum[p][t]);
+                    }
+                }
+            }
+        }
+        CK_UNROLL for (size_t p = 0; p < panels; p++) record[p] += ck_layout_bytes(layout);
+    }
+    CK_UNROLL for (size_t p = 0; p < panels; p++) {
+        const __mmask16 rows = (__mmask16)(valid >> (16 * p));
+        CK_UNROLL for (size_t t = 0; t < tokens; t++) {
+            float *target = out + t * out_stride + p * CK_ROWS;
+            if (store == CK_ACCUMULATE) sum[p][t] = _mm512_add_ps(_mm512_maskz_loadu_ps(rows, target), sum[p][t]);
+            _mm512_mask_storeu_ps(target, rows, sum[p][t]);
+        }
+    }
+}
+
+typedef void (*CK_NAME(tile_function))(const uint8_t *, const uint8_t *, size_t, const ck_act_block *, uint32_t,
+                                       float *, size_t, ck_store);
+
+#define CK_ONE_TILE(KIND, PANELS, N)                                                                                   \
+    static __attribute__((noinline)) void CK_NAME(tile_##KIND##_##N)(                                                  \
+        const uint8_t *panel0, const uint8_t *panel1, size_t blocks, const ck_act_block *a, uint32_t valid,            \
+        float *out, size_t out_stride, ck_store store) {                                                               \
+        CK_NAME(tile)(KIND, PANELS, N, panel0, panel1, blocks, a, valid, out, out_stride, store);                      \
     }
 #define CK_TILES(KIND)                                                                                                 \
-    CK_ONE_TILE(KIND, 1)                                                                                               \
-    CK_ONE_TILE(KIND, 2)                                                                                               \
-    CK_ONE_TILE(KIND, 3)                                                                                               \
-    CK_ONE_TILE(KIND, 4) CK_ONE_TILE(KIND, 5) CK_ONE_TILE(KIND, 6) CK_ONE_TILE(KIND, 7) CK_ONE_TILE(KIND, 8)
-CK_TILES(CK_Q4_MIN)
-CK_TILES(CK_Q4_ZERO)
-CK_TILES(CK_Q8_ZERO)
-CK_TILES(CK_Q8_HALF)
+    CK_ONE_TILE(KIND, 1, 1)                                                                                            \
+    CK_ONE_TILE(KIND, 2, 2)                                                                                            \
+    CK_ONE_TILE(KIND, 2, 3) CK_ONE_TILE(KIND, 2, 4) CK_ONE_TILE(KIND, 2, 5) CK_ONE_TILE(KIND, 2, 6)
+CK_TILES(CK_Q4_0)
+CK_TILES(CK_Q4_1)
+CK_TILES(CK_Q5_0)
+CK_TILES(CK_Q5_1)
+CK_TILES(CK_Q8_0)
+CK_TILES(CK_Q2_K)
+CK_TILES(CK_Q3_K)
+CK_TILES(CK_Q4_K)
+CK_TILES(CK_Q5_K)
+CK_TILES(CK_Q6_K)
 
 #define CK_TILE_ROW(KIND)                                                                                              \
-    {CK_NAME(tile_##KIND##_1), CK_NAME(tile_##KIND##_2), CK_NAME(tile_##KIND##_3), CK_NAME(tile_##KIND##_4),           \
-     CK_NAME(tile_##KIND##_5), CK_NAME(tile_##KIND##_6), CK_NAME(tile_##KIND##_7), CK_NAME(tile_##KIND##_8)}
-static const CK_NAME(tile_function) CK_NAME(tiles)[4][CK_TILE] = {CK_TILE_ROW(CK_Q4_MIN), CK_TILE_ROW(CK_Q4_ZERO),
-                                                                  CK_TILE_ROW(CK_Q8_ZERO), CK_TILE_ROW(CK_Q8_HALF)};
+    [KIND] = {CK_NAME(tile_##KIND##_1), CK_NAME(tile_##KIND##_2), CK_NAME(tile_##KIND##_3),                            \
+              CK_NAME(tile_##KIND##_4), CK_NAME(tile_##KIND##_5), CK_NAME(tile_##KIND##_6)}
+static const CK_NAME(tile_function) CK_NAME(tiles)[CK_F32][CK_TILE] = {
+    CK_TILE_ROW(CK_Q4_0), CK_TILE_ROW(CK_Q4_1), CK_TILE_ROW(CK_Q5_0), CK_TILE_ROW(CK_Q5_1), CK_TILE_ROW(CK_Q8_0),
+    CK_TILE_ROW(CK_Q2_K), CK_TILE_ROW(CK_Q3_K), CK_TILE_ROW(CK_Q4_K), CK_TILE_ROW(CK_Q5_K), CK_TILE_ROW(CK_Q6_K)};
 
 static void CK_NAME(ck_matmul_q)(const ck_matrix *w, size_t panel_begin, size_t panel_end,
                                  const ck_act_block *activations, size_t tokens, float *out, size_t out_stride,
                                  ck_store store) {
-    const size_t panel_bytes = w->blocks * ck_record_bytes(w->kind);
-    // Panels in groups that stay in the second-level cache while all tokens pass over them.
-    const size_t group = panel_bytes > (256 << 10) ? 1 : (256 << 10) / panel_bytes;
+    const size_t panel_bytes = ck_panel_bytes(w->kind, w->blocks);
+    // An even number of panels at a time that stay in the second-level cache while all tokens pass over them.
+    const size_t pairs = CK_GROUP_BYTES / (2 * panel_bytes), group = pairs > 1 ? 2 * pairs : 2;
     for (size_t first = panel_begin; first < panel_end; first += group) {
         const size_t end = first + group < panel_end ? first + group : panel_end;
         for (size_t t = 0; t < tokens;) {
@@ -149,11 +216,16 @@ static void CK_NAME(ck_matmul_q)(const ck_matrix *w, size_t panel_begin, size_t 
             const size_t tiles = (tokens - t + CK_TILE - 1) / CK_TILE;
             const size_t count = (tokens - t + tiles - 1) / tiles;
             const CK_NAME(tile_function) tile = CK_NAME(tiles)[w->kind][count - 1];
-            for (size_t p = first; p < end; p++) {
-                const size_t left = w->rows - p * CK_ROWS;
-                const __mmask16 valid = left >= CK_ROWS ? 0xffff : (__mmask16)((1u << left) - 1);
-                tile(w->panels + p * panel_bytes, w->blocks, activations + t * 2 * w->blocks, valid,
-                     out + t * out_stride + p * CK_ROWS, out_stride, store);
+            const ck_act_block *a = activations + t * 2 * w->blocks;
+            for (size_t p = first; p < end;) {
+                const size_t panels = count > 1 && p + 1 < end ? 2 : 1, row = p * CK_ROWS;
+                const size_t rows = w->rows - row < panels * CK_ROWS ? w->rows - row : panels * CK_ROWS;
+                const uint8_t *panel0 = w->panels + p * panel_bytes;
+                // The last of an odd number keeps itself company, unstored.
+                const uint8_t *panel1 = panels == 2 ? panel0 + panel_bytes : panel0;
+                tile(panel0, panel1, w->blocks, a, (uint32_t)((1ull << rows) - 1), out + t * out_stride + row,
+                     out_stride, store);
+                p += panels;
             }
             t += count;
         }

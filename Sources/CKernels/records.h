@@ -2,18 +2,97 @@
 #ifndef CK_RECORDS_H
 #define CK_RECORDS_H
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "CKernels.h"
 
 #pragma STDC FP_CONTRACT OFF
 
+// Bytes of the pieces that records are made of; CKernels.h draws them.
 enum {
-    CK_ROWS = 16,  // rows of a panel
-    CK_BLOCK = 32, // columns of a record
-    CK_Q4_BYTES = CK_ROWS * CK_BLOCK / 2,
-    CK_Q8_BYTES = CK_ROWS * CK_BLOCK,
+    CK_ROWS = 16,        // rows of a panel
+    CK_BLOCK = 32,       // columns of a block
+    CK_BYTES = 512,      // 8 bits for each weight of a block
+    CK_NIBBLES = 256,    // 4 bits
+    CK_PAIRS = 128,      // 2 bits
+    CK_PLANE = 64,       // 1 bit
+    CK_HALVES = 32,      // an f16 for each row
+    CK_CODES = CK_ROWS,  // an 8-bit scale for each row
+    CK_SUPERBLOCK = 256, // columns of a K-quant's record
+    CK_SUPERBLOCK_BLOCKS = CK_SUPERBLOCK / CK_BLOCK,
 };
+
+/// How a kind's weights, bytes of 0...255, become numbers: weight = scale * (q - zero) - minimum.
+typedef struct ck_layout {
+    size_t blocks;      ///< blocks in one record
+    size_t header;      ///< bytes before the first block
+    size_t block_bytes; ///< bytes from one block to the next: its quants
+    size_t trailer;     ///< bytes after the last block
+    bool halved;        ///< columns 0..<16 and 16..<32 of a block have scales of their own
+    bool minimum;       ///< has a minimum instead of a zero point
+} ck_layout;
+
+/// The layout of a quantised kind; folds to constants where the kind is one.
+static inline __attribute__((always_inline)) ck_layout ck_layout_of(ck_weight_kind kind) {
+    const size_t super = CK_SUPERBLOCK_BLOCKS, super_codes = CK_SUPERBLOCK_BLOCKS * 2 * CK_CODES;
+    switch (kind) {
+    case CK_Q4_0:
+        return (ck_layout){1, 0, CK_NIBBLES, CK_HALVES, false, false};
+    case CK_Q4_1:
+        return (ck_layout){1, 0, CK_NIBBLES, 2 * CK_HALVES, false, true};
+    case CK_Q5_0:
+        return (ck_layout){1, 0, CK_NIBBLES + CK_PLANE, CK_HALVES, false, false};
+    case CK_Q5_1:
+        return (ck_layout){1, 0, CK_NIBBLES + CK_PLANE, 2 * CK_HALVES, false, true};
+    case CK_Q8_0:
+        return (ck_layout){1, 0, CK_BYTES, CK_HALVES, false, false};
+    case CK_Q2_K:
+        return (ck_layout){super, 2 * CK_HALVES + super_codes, CK_PAIRS, 0, true, true};
+    case CK_Q3_K:
+        return (ck_layout){super, CK_HALVES + super_codes, CK_PAIRS + CK_PLANE, 0, true, false};
+    case CK_Q4_K:
+        return (ck_layout){super, 2 * CK_HALVES + super_codes, CK_NIBBLES, 0, false, true};
+    case CK_Q5_K:
+        return (ck_layout){super, 2 * CK_HALVES + super_codes, CK_NIBBLES + CK_PLANE, 0, false, true};
+    case CK_Q6_K:
+        return (ck_layout){super, CK_HALVES + super_codes, CK_NIBBLES + CK_PAIRS, 0, true, false};
+    default:
+        return (ck_layout){1, 0, 0, 0, false, false};
+    }
+}
+
+static inline __attribute__((always_inline)) size_t ck_layout_bytes(ck_layout layout) {
+    return layout.header + layout.blocks * layout.block_bytes + layout.trailer;
+}
+
+/// What the zero point of a kind adds to the integer sum of part `part` (0 unless halved): -zero * sum(a).
+static inline __attribute__((always_inline)) int32_t ck_zero_sum(ck_weight_kind kind, const ck_act_block *a,
+                                                                 size_t part) {
+    switch (kind) {
+    case CK_Q4_0:
+        return a->neg8_sum;
+    case CK_Q5_0:
+        return a->neg16_sum;
+    case CK_Q8_0:
+        return a->neg128_sum;
+    case CK_Q3_K:
+    case CK_Q6_K:
+        return part == 0 ? a->neg32_low : a->neg32_high;
+    default:
+        return 0;
+    }
+}
+
+/// scale * sum(a) of part `part`, the factor of a minimum. Per 16 columns only one kind needs it, and it is made from
+/// what the others have. `refinement` may be all zeros; then NULL gives the same bits.
+static inline __attribute__((always_inline)) float ck_scaled_sum(bool halved, const ck_act_block *a,
+                                                                 const ck_act_block *refinement, size_t part) {
+    if (!halved) return a->scaled_sum;
+    const int32_t sum = part == 0 ? a->neg32_low : a->neg32_high;
+    if (refinement == NULL) return (float)sum * (a->scale * -0x1p-5f);
+    return (float)(sum * 256 + (part == 0 ? refinement->neg32_low : refinement->neg32_high)) * (a->scale * -0x1p-13f);
+}
 
 static inline float ck_bits_to_float(uint32_t bits) {
     float value;

@@ -96,7 +96,7 @@ struct PackingPlan {
             kind: weightKind, elementType: view.elementType, rows: sources.count, firstRow: firstRow,
             panels: panelCount..<panelCount + panels, byteOffset: byteCount, sources: sources + padding)
         panelCount += panels
-        byteCount += panels * blocks * ck_record_bytes(weightKind)
+        byteCount += panels * ck_panel_bytes(weightKind, blocks)
         runs.append(run)
     }
 
@@ -110,7 +110,7 @@ struct PackingPlan {
     /// Packs every panel into `memory` (`byteCount` bytes), over the pool's threads when there is one.
     func pack(into memory: UnsafeMutablePointer<UInt8>, pool: ThreadPool?) -> [PackedMatrix.Part] {
         for run in runs {
-            let panelBytes = blocks * ck_record_bytes(run.kind)
+            let panelBytes = ck_panel_bytes(run.kind, blocks)
             func packPanels(_ range: Range<Int>) {
                 run.sources.withUnsafeBufferPointer { sources in
                     guard let base = sources.baseAddress else { return }

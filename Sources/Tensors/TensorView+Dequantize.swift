@@ -2,13 +2,13 @@ extension TensorView {
     /// Whether rows of this element type can be dequantised.
     package var canDequantize: Bool {
         switch elementType {
-        case .f32, .f16, .bf16, .q4_0, .q4_1, .q8_0, .q6_K: true
+        case .f32, .f16, .bf16, .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K: true
         default: false
         }
     }
 
     /// Writes row `row` as `columns` f32 values: the scalar reference that faster code is held to.
-    /// - Throws: `outOfRange`; `unsupportedType` for types other than F32, F16, BF16, Q4_0, Q4_1, Q8_0 and Q6_K.
+    /// - Throws: `outOfRange`; `unsupportedType` unless `canDequantize`.
     package func dequantizedRow(_ row: Int, into output: UnsafeMutablePointer<Float>) throws {
         let source = try rowBytes(row)
         switch elementType {
@@ -21,7 +21,7 @@ extension TensorView {
                 let bits = UInt16(littleEndian: source.loadUnaligned(fromByteOffset: i * 2, as: UInt16.self))
                 output[i] = Float(bitPattern: UInt32(bits) << 16)
             }
-        case .q4_0, .q4_1, .q8_0, .q6_K:
+        case _ where canDequantize:
             for block in 0..<columns / elementType.blockSize {
                 let bytes = UnsafeRawBufferPointer(
                     rebasing: source[block * elementType.bytesPerBlock..<(block + 1) * elementType.bytesPerBlock])
@@ -46,39 +46,115 @@ extension TensorView {
 
     private func dequantizeBlock(_ block: UnsafeRawBufferPointer, into output: UnsafeMutablePointer<Float>) {
         switch elementType {
-        case .q4_0:  // f16 d, 16 nibble pairs (i, i + 16)
-            let d = block.half(at: 0)
-            for i in 0..<16 {
-                output[i] = Float(Int(block[2 + i] & 15) - 8) * d
-                output[i + 16] = Float(Int(block[2 + i] >> 4) - 8) * d
-            }
-        case .q4_1:  // f16 d, f16 m, 16 nibble pairs
-            let d = block.half(at: 0)
-            let m = block.half(at: 2)
-            for i in 0..<16 {
-                output[i] = Float(block[4 + i] & 15) * d + m
-                output[i + 16] = Float(block[4 + i] >> 4) * d + m
-            }
-        case .q8_0:  // f16 d, 32 int8
-            let d = block.half(at: 0)
-            for i in 0..<32 { output[i] = Float(Int8(bitPattern: block[2 + i])) * d }
-        case .q6_K:  // 128 bytes of low nibbles, 64 of high pairs, 16 int8 scales, f16 d
-            let d = block.half(at: 208)
-            for i in 0..<256 {
-                let half = i / 128
-                let quarter = i % 128 / 32
-                let lane = i % 32
-                let low = block[half * 64 + (quarter & 1) * 32 + lane]
-                let nibble = quarter < 2 ? low & 15 : low >> 4
-                let high = (block[128 + half * 32 + lane] >> UInt8(2 * quarter)) & 3
-                let scale = Float(Int8(bitPattern: block[192 + i / 16]))
-                output[i] = d * scale * Float(Int(nibble | high << 4) - 32)
-            }
-        default:
-            break
+        case .q4_0: block.dequantizeQ4(minimum: false, into: output)
+        case .q4_1: block.dequantizeQ4(minimum: true, into: output)
+        case .q5_0: block.dequantizeQ5(minimum: false, into: output)
+        case .q5_1: block.dequantizeQ5(minimum: true, into: output)
+        case .q8_0: block.dequantizeQ8(into: output)
+        case .q2_K: block.dequantizeQ2K(into: output)
+        case .q3_K: block.dequantizeQ3K(into: output)
+        case .q4_K: block.dequantizeQ4K(into: output)
+        case .q5_K: block.dequantizeQ5K(into: output)
+        case .q6_K: block.dequantizeQ6K(into: output)
+        default: break
         }
     }
 }
+
+// Blocks of 32: f16 d, then f16 m for the types with a minimum.
+extension UnsafeRawBufferPointer {
+    /// 16 nibble pairs (i, i + 16); `d * (q - 8)` or `d * q + m`.
+    fileprivate func dequantizeQ4(minimum: Bool, into output: UnsafeMutablePointer<Float>) {
+        for i in 0..<32 {
+            let q = nibble(i / 16, of: self[(minimum ? 4 : 2) + i % 16])
+            output[i] = minimum ? Float(q) * half(at: 0) + half(at: 2) : Float(Int(q) - 8) * half(at: 0)
+        }
+    }
+
+    /// 32 high bits, 16 nibble pairs; `d * (q - 16)` or `d * q + m`.
+    fileprivate func dequantizeQ5(minimum: Bool, into output: UnsafeMutablePointer<Float>) {
+        let start = minimum ? 4 : 2
+        for i in 0..<32 {
+            let q = nibble(i / 16, of: self[start + 4 + i % 16]) | (self[start + i / 8] >> UInt8(i % 8) & 1) << 4
+            output[i] = minimum ? Float(q) * half(at: 0) + half(at: 2) : Float(Int(q) - 16) * half(at: 0)
+        }
+    }
+
+    /// 32 int8.
+    fileprivate func dequantizeQ8(into output: UnsafeMutablePointer<Float>) {
+        let d = half(at: 0)
+        for i in 0..<32 { output[i] = Float(Int8(bitPattern: self[2 + i])) * d }
+    }
+}
+
+// Superblocks of 256: every product of scales and quants is exact in f32, so only the minimum rounds.
+extension UnsafeRawBufferPointer {
+    /// 16 scale and minimum nibbles, 64 bytes of pairs, f16 d, f16 m. Block `4h + j` is in pair `j` of the 32 bytes `h`.
+    fileprivate func dequantizeQ2K(into output: UnsafeMutablePointer<Float>) {
+        let d = half(at: 80)
+        let m = half(at: 82)
+        for i in 0..<256 {
+            let code = self[i / 16]
+            let q = self[16 + i / 128 * 32 + i % 32] >> UInt8(i % 128 / 32 * 2) & 3
+            output[i] = d * Float(code & 15) * Float(q) - m * Float(code >> 4)
+        }
+    }
+
+    /// 32 bytes whose bit `b` is block `b`'s high bit, 64 bytes of pairs as in Q2_K, 12 bytes of 6-bit scales (4 bits
+    /// in the nibbles of the first 8, 2 in the last 4), f16 d.
+    fileprivate func dequantizeQ3K(into output: UnsafeMutablePointer<Float>) {
+        let d = half(at: 108)
+        for i in 0..<256 {
+            let part = i / 16
+            let low = nibble(part / 8, of: self[96 + part % 8])
+            let scale = Int(low | (self[104 + part % 4] >> UInt8(part / 4 * 2) & 3) << 4) - 32
+            let pair = self[32 + i / 128 * 32 + i % 32] >> UInt8(i % 128 / 32 * 2) & 3
+            let q = pair | (self[i % 32] >> UInt8(i / 32) & 1) << 2
+            output[i] = d * Float(scale) * Float(Int(q) - 4)
+        }
+    }
+
+    /// f16 d, f16 m, 12 bytes of 6-bit scales and minimums, 128 bytes of nibbles. Block `2c` is in the low nibbles of
+    /// the 32 bytes `c`, block `2c + 1` in the high ones.
+    fileprivate func dequantizeQ4K(into output: UnsafeMutablePointer<Float>) {
+        for i in 0..<256 {
+            let q = nibble(i / 32 % 2, of: self[16 + i / 64 * 32 + i % 32])
+            output[i] = scaledKQuant(q, block: i / 32)
+        }
+    }
+
+    /// As Q4_K, with 32 bytes whose bit `b` is block `b`'s high bit before the nibbles.
+    fileprivate func dequantizeQ5K(into output: UnsafeMutablePointer<Float>) {
+        for i in 0..<256 {
+            let q = nibble(i / 32 % 2, of: self[48 + i / 64 * 32 + i % 32])
+            output[i] = scaledKQuant(q | (self[16 + i % 32] >> UInt8(i / 32) & 1) << 4, block: i / 32)
+        }
+    }
+
+    /// `d * scale * q - m * minimum`. The first four blocks have the 6 bits of each in one byte, the others 4 bits there
+    /// and 2 at the top of the first four's bytes.
+    private func scaledKQuant(_ q: UInt8, block b: Int) -> Float {
+        let scale = b < 4 ? self[4 + b] & 63 : self[8 + b] & 15 | (self[b] >> 6) << 4
+        let minimum = b < 4 ? self[8 + b] & 63 : self[8 + b] >> 4 | (self[4 + b] >> 6) << 4
+        return half(at: 0) * Float(scale) * Float(q) - half(at: 2) * Float(minimum)
+    }
+
+    /// 128 bytes of low nibbles, 64 of high pairs, 16 int8 scales, f16 d. Each half of the columns has 64 nibble bytes,
+    /// its first two blocks in the low nibbles and the others in the high ones.
+    fileprivate func dequantizeQ6K(into output: UnsafeMutablePointer<Float>) {
+        let d = half(at: 208)
+        for i in 0..<256 {
+            let block = i % 128 / 32
+            let low = nibble(block / 2, of: self[i / 128 * 64 + block % 2 * 32 + i % 32])
+            let high = self[128 + i / 128 * 32 + i % 32] >> UInt8(2 * block) & 3
+            let scale = Float(Int8(bitPattern: self[192 + i / 16]))
+            output[i] = d * scale * Float(Int(low | high << 4) - 32)
+        }
+    }
+}
+
+/// The low (0) or high (1) nibble of a byte.
+private func nibble(_ index: Int, of byte: UInt8) -> UInt8 { index == 0 ? byte & 15 : byte >> 4 }
 
 extension UnsafeRawBufferPointer {
     /// The little-endian f16 at a byte offset, widened exactly. By bits, since Swift's Float16 is not on every platform.

@@ -28,14 +28,16 @@ private struct Fixture: Decodable {
 @Suite struct DequantizeTests {
     @Test(
         "every readable type gives the reference's bits",
-        arguments: ["f32", "f16", "bf16", "q4_0", "q4_1", "q8_0", "q6_k"])
+        arguments: [
+            "f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",
+        ])
     func matchesReference(name: String) throws {
         let fixture = try Fixture.load(name)
         let view = try fixture.view()
         #expect(try view.dequantized().map(\.bitPattern) == fixture.float_bits)
     }
 
-    @Test("embedding rows equal the scalar reference in every set", arguments: ["f16", "q4_1", "q8_0", "q6_k"])
+    @Test("embedding rows equal the scalar reference in every set", arguments: ["f16", "q4_1", "q8_0", "q4_k", "q6_k"])
     func embeddingRows(name: String) throws {
         let fixture = try Fixture.load(name)
         let view = try fixture.view()
@@ -68,7 +70,7 @@ private struct Fixture: Decodable {
 
     @Test("a type without a reader is refused by name")
     func refusesUnknownType() throws {
-        let view = try makeView([UInt8](repeating: 0, count: 144), .q4_K, rows: 1, columns: 256, name: "blk.0.x")
+        let view = try makeView([UInt8](repeating: 0, count: 18), .iq4_NL, rows: 1, columns: 32, name: "blk.0.x")
         let error = #expect(throws: TensorError.self) { try view.dequantized() }
         #expect(error?.code == .unsupportedType)
         #expect(error?.message.contains("blk.0.x") == true)

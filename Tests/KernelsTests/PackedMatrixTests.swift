@@ -1,3 +1,4 @@
+import CKernels
 import Kernels
 import Tensors
 import Testing
@@ -13,14 +14,24 @@ private func reference(_ view: TensorView, _ inputs: [[Float]], quantized: Bool)
     }
 }
 
-/// int8 per 32 with scale amax / 127, nearest even, and back.
+/// int8 per 32 with scale amax / 127, nearest even, and back. What is left of blocks with large scales is rounded to
+/// steps of scale / 256.
 private func quantizeReference(_ x: [Float]) -> [Float] {
-    stride(from: 0, to: x.count, by: 32).flatMap { start -> [Float] in
-        let block = x[start..<min(start + 32, x.count)]
+    let blocks = stride(from: 0, to: x.count, by: 32).map { Array(x[$0..<min($0 + 32, x.count)]) }
+    let scales = blocks.map { block in
         let largest = block.map { abs($0) }.max() ?? 0
-        if largest <= Float(sign: .plus, exponent: -100, significand: 1) { return block.map { _ in 0 } }
-        let inverse = 127 / largest
-        return block.map { min(($0 * inverse).rounded(.toNearestOrEven), 127) * (largest / 127) }
+        return largest > Float(sign: .plus, exponent: -80, significand: 1) ? largest / 127 : 0
+    }
+    let limit = CK_REFINE_RATIO * scales.reduce(0) { $0 + $1 * $1 } / Float(blocks.count)
+    return zip(blocks, scales).flatMap { block, scale -> [Float] in
+        if scale == 0 { return block.map { _ in 0 } }
+        let inverse = 127 / (block.map { abs($0) }.max() ?? 0)
+        return block.map { value in
+            let rounded = min((value * inverse).rounded(.toNearestOrEven), 127) * scale
+            if scale * scale <= limit { return rounded }
+            let rest = ((value - rounded) * (256 / scale)).rounded(.toNearestOrEven)
+            return rounded + max(-127, min(rest, 127)) * scale / 256
+        }
     }
 }
 
@@ -38,7 +49,6 @@ private func product(
     return output
 }
 
-private let quantizedTypes: [ElementType] = [.q4_0, .q4_1, .q8_0, .q6_K]
 private let floatTypes: [ElementType] = [.f32, .f16, .bf16]
 
 @Suite struct PackedMatrixTests {
@@ -66,13 +76,56 @@ private let floatTypes: [ElementType] = [.f32, .f16, .bf16]
         }
     }
 
+    @Test("random shapes: equal bits in all sets, close to the double-precision product", arguments: quantizedTypes)
+    func randomShapes(type: ElementType) throws {
+        var generator = SeededGenerator(seed: UInt64(type.rawValue) + 100)
+        let generic = try genericSet()
+        for refined in [false, true, false, true, true] {
+            let rows = Int.random(in: 1...70, using: &generator)
+            let columns = 256 * Int.random(in: 1...8, using: &generator)
+            let tokens = Int.random(in: 1...20, using: &generator)
+            let view = try randomWeights(type, rows: rows, columns: columns, using: &generator)
+            var inputs = (0..<tokens).map { _ in generator.floats(columns) }
+            if refined {
+                // Outlying values in half of the tokens.
+                for token in stride(from: 0, to: tokens, by: 2) {
+                    for _ in 0..<3 { inputs[token][Int.random(in: 0..<columns, using: &generator)] *= 60 }
+                }
+            }
+            let matrix = try PackedMatrix(view)
+            let note = "\(type.name) [\(rows), \(columns)] x \(tokens)"
+            let plain = try product(matrix, inputs, kernels: generic)
+            for set in simdSets {
+                expectSameBits(try product(matrix, inputs, kernels: set), plain, "\(note) \(set.instructionSet)")
+            }
+            let weights = try view.dequantized()
+            for (token, input) in inputs.enumerated() {
+                let x = quantizeReference(input)
+                for row in 0..<rows {
+                    var sum = 0.0
+                    var size = 0.0
+                    for column in 0..<columns {
+                        let term = Double(weights[row * columns + column]) * Double(x[column])
+                        sum += term
+                        size += abs(term)
+                    }
+                    // At most 192 f32 additions of terms whose sizes add up to `size`.
+                    let error = abs(Double(plain[token * rows + row]) - sum)
+                    #expect(error <= 1e-6 * size, "\(note), token \(token), row \(row): \(error) of \(size)")
+                }
+            }
+        }
+    }
+
     @Test(
-        "a token's result is the same bits in every batch and panel split", arguments: [ElementType.q4_1, .q8_0, .f16])
+        "a token's result is the same bits in every batch and panel split",
+        arguments: [ElementType.q4_1, .q8_0, .q4_K, .q6_K, .f16])
     func batchInvariance(type: ElementType) throws {
         var generator = SeededGenerator(seed: 2)
-        let view = try randomWeights(type, rows: 70, columns: 96, using: &generator)
+        let columns = max(96, type.blockSize)
+        let view = try randomWeights(type, rows: 70, columns: columns, using: &generator)
         let matrix = try PackedMatrix(view)
-        let inputs = (0..<17).map { _ in generator.floats(96) }
+        let inputs = (0..<17).map { _ in generator.floats(columns) }
         for set in try [genericSet()] + simdSets {
             let together = try product(matrix, inputs, kernels: set)
             for token in inputs.indices {
@@ -116,7 +169,9 @@ private let floatTypes: [ElementType] = [.f32, .f16, .bf16]
     func concatenation() throws {
         var generator = SeededGenerator(seed: 4)
         let inputs = (0..<5).map { _ in generator.floats(256) }
-        for types in [[ElementType.q4_1, .q4_1, .q4_1], [.q4_1, .q4_1, .q6_K], [.q8_0, .f16, .f16]] {
+        for types in [
+            [ElementType.q4_1, .q4_1, .q4_1], [.q4_1, .q4_1, .q6_K], [.q8_0, .f16, .f16], [.q4_K, .q4_K, .q6_K],
+        ] {
             let rows = types[0] == types[2] ? [20, 7, 30] : [16, 48, 7]
             let views = try zip(types, rows).map { type, rows in
                 try randomWeights(type, rows: rows, columns: 256, using: &generator)
@@ -137,17 +192,18 @@ private let floatTypes: [ElementType] = [.f32, .f16, .bf16]
     @Test("fused gate and up equal silu(gate) * up of the separate products")
     func fusedGateUp() throws {
         var generator = SeededGenerator(seed: 5)
-        for type in [ElementType.q4_1, .q8_0, .bf16] {
-            let gate = try randomWeights(type, rows: 48, columns: 64, using: &generator)
-            let up = try randomWeights(type, rows: 48, columns: 64, using: &generator)
-            let inputs = (0..<50).map { _ in generator.floats(64, in: -3...3) }
+        for type in [ElementType.q4_1, .q8_0, .q4_K, .bf16] {
+            let columns = max(64, type.blockSize)
+            let gate = try randomWeights(type, rows: 48, columns: columns, using: &generator)
+            let up = try randomWeights(type, rows: 48, columns: columns, using: &generator)
+            let inputs = (0..<50).map { _ in generator.floats(columns, in: -3...3) }
             let fused = try PackedMatrix(gate: gate, up: up)
             for set in try [genericSet()] + simdSets {
                 let gates = try product(PackedMatrix(gate), inputs, kernels: set)
                 let ups = try product(PackedMatrix(up), inputs, kernels: set)
                 var expected = [Float](repeating: 0, count: gates.count)
                 set.siluMul(gate: gates, up: ups, count: gates.count, into: &expected)
-                let buffer = try ActivationBuffer(columns: 64, capacity: 50, forms: fused.needs, kernels: set)
+                let buffer = try ActivationBuffer(columns: columns, capacity: 50, forms: fused.needs, kernels: set)
                 for (token, input) in inputs.enumerated() { buffer.store(input, token: token) }
                 var output = [Float](repeating: .nan, count: 50 * 48)
                 for pair in 0..<fused.panelCount / 2 {
@@ -205,10 +261,22 @@ private let floatTypes: [ElementType] = [.f32, .f16, .bf16]
     @Test("packed weights take no more than their blocks")
     func byteCounts() throws {
         var generator = SeededGenerator(seed: 8)
-        let sizes: [(ElementType, Int)] = [(.q4_0, 288), (.q4_1, 320), (.q8_0, 544), (.f16, 1024), (.f32, 2048)]
+        let sizes: [(ElementType, Int)] = [
+            (.q4_0, 288), (.q4_1, 320), (.q5_0, 352), (.q5_1, 384), (.q8_0, 544), (.f16, 1024), (.f32, 2048),
+        ]
         for (type, bytes) in sizes {
             let matrix = try PackedMatrix(randomWeights(type, rows: 33, columns: 96, using: &generator))
             #expect(matrix.byteCount == 3 * 3 * bytes)
+        }
+        // Superblocks: at most 4 % more than in the file.
+        let superblocks: [(ElementType, Int)] = [
+            (.q2_K, 1344), (.q3_K, 1824), (.q4_K, 2368), (.q5_K, 2880), (.q6_K, 3360),
+        ]
+        for (type, bytes) in superblocks {
+            let view = try randomWeights(type, rows: 32, columns: 768, using: &generator)
+            let matrix = try PackedMatrix(view)
+            #expect(matrix.byteCount == 2 * 3 * bytes)
+            #expect(Double(matrix.byteCount) <= 1.04 * Double(view.bytes.count))
         }
     }
 }

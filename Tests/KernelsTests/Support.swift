@@ -57,13 +57,24 @@ func randomWeights(
         let scale = Float.random(in: -0.02...0.02, using: &generator)
         let block = (0..<type.bytesPerBlock).map { _ in UInt8.random(in: 0...255, using: &generator) }
         switch type {
-        case .q4_0, .q8_0:
+        case .q4_0, .q5_0, .q8_0:
             append(halfBits(scale))
             bytes += block.dropFirst(2)
-        case .q4_1:
+        case .q4_1, .q5_1:
             append(halfBits(scale))
             append(halfBits(Float.random(in: -0.1...0.1, using: &generator)))
             bytes += block.dropFirst(4)
+        case .q4_K, .q5_K:
+            append(halfBits(scale / 32))
+            append(halfBits(Float.random(in: -0.1...0.1, using: &generator) / 64))
+            bytes += block.dropFirst(4)
+        case .q2_K:
+            bytes += block.dropLast(4)
+            append(halfBits(scale / 4))
+            append(halfBits(Float.random(in: -0.1...0.1, using: &generator) / 16))
+        case .q3_K:
+            bytes += block.dropLast(2)
+            append(halfBits(scale / 16))
         case .q6_K:
             bytes += block.dropLast(2)
             append(halfBits(scale / 64))
@@ -76,6 +87,9 @@ func randomWeights(
     }
     return try makeView(bytes, type, rows: rows, columns: columns, name: name)
 }
+
+/// The element types whose products read int8 activations.
+let quantizedTypes: [ElementType] = [.q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K]
 
 /// The sets this machine has besides the generic one.
 let simdSets = [InstructionSet.avx2, .avx512].compactMap { KernelSet($0) }

@@ -19,39 +19,62 @@ extern "C" {
 // ---------------------------------------------------------------------------------------------------------------
 // Weights: panels of 16 output rows.
 
-/// How the panels of a matrix are stored. A panel is B consecutive block records; record sizes in bytes:
-/// - CK_Q4_MIN  (Q4_1), 320: 256 nibble bytes, 16 f16 scales d, 16 f16 minimums m; weight = d * q + m.
-/// - CK_Q4_ZERO (Q4_0), 288: 256 nibble bytes, 16 f16 scales; weight = d * (q - 8).
-/// - CK_Q8_ZERO (Q8_0), 544: 512 bytes, 16 f16 scales; weight = d * (q - 128).
-/// - CK_Q8_HALF (Q6_K), 640: 512 bytes, 16 f32 scales of columns 0..<16, 16 of columns 16..<32; weight = d * (q - 128).
-/// - CK_F32 2048, CK_F16 1024, CK_BF16 1024: [32 columns, 16 rows] values.
-/// 512 quantised bytes are [8 groups, 16 rows, 4 columns]; 256 nibble bytes are [4, 16 rows, 4 columns] where the low
-/// nibble of part i belongs to group i and the high nibble to group i + 4. Rows and columns past the end are zero
-/// weights (zero scale).
+/// How the panels of a matrix are stored, named after the ggml type whose values they keep exactly. A panel is its
+/// records in order; a record is 16 rows x 32 columns, of a K-quant 16 rows x 256 columns (8 blocks, K a multiple of
+/// 256). Rows and columns past the end are zero weights.
+///
+///     kind    bytes  record                                                            weight
+///     Q4_0      288  nibbles, d                                                        d * (q - 8)
+///     Q4_1      320  nibbles, d, m                                                     d * q + m
+///     Q5_0      352  nibbles, plane, d                                                 d * (q - 16)
+///     Q5_1      384  nibbles, plane, d, m                                              d * q + m
+///     Q8_0      544  bytes, d                                                          d * (q - 128)
+///     Q2_K     1344  d, m, codes [8, 2, 16] of scale | minimum << 4, 8 x pairs         d * s * q - m * n
+///     Q3_K     1824  d, signed scales [8, 2, 16], 8 x (pairs, plane)                   d * s * (q - 4)
+///     Q4_K     2368  d, m, scales [8, 16], minimums [8, 16], 8 x nibbles               d * s * q - m * n
+///     Q5_K     2880  d, m, scales [8, 16], minimums [8, 16], 8 x (nibbles, plane)      d * s * q - m * n
+///     Q6_K     3360  d, signed scales [8, 2, 16], 8 x (nibbles, pairs)                 d * s * (q - 32)
+///     F32, F16, BF16   2048, 1024, 1024: [32 columns, 16 rows] values
+///
+/// d and m are 16 f16, scales and minimums 16 bytes per block; [8, 2, 16] has one for columns 0..<16 of each block and
+/// one for columns 16..<32. Quants of a block are 8 groups of [16 rows, 4 columns]:
+/// - bytes (512): the groups in order.
+/// - nibbles (256): [4, 16, 4]; the low nibble of part i belongs to group i and the high one to group i + 4.
+/// - pairs (128): [2, 16, 4]; bits 2j and 2j + 1 of part i belong to group 4i + j. The high bits of Q6_K.
+/// - plane (64): [16, 4]; bit g belongs to group g. The highest bit of the kinds that have one.
 typedef enum ck_weight_kind {
-    CK_Q4_MIN = 0,
-    CK_Q4_ZERO = 1,
-    CK_Q8_ZERO = 2,
-    CK_Q8_HALF = 3,
-    CK_F32 = 4,
-    CK_F16 = 5,
-    CK_BF16 = 6,
+    CK_Q4_0 = 0,
+    CK_Q4_1 = 1,
+    CK_Q5_0 = 2,
+    CK_Q5_1 = 3,
+    CK_Q8_0 = 4,
+    CK_Q2_K = 5,
+    CK_Q3_K = 6,
+    CK_Q4_K = 7,
+    CK_Q5_K = 8,
+    CK_Q6_K = 9,
+    CK_F32 = 10, ///< The float kinds start here.
+    CK_F16 = 11,
+    CK_BF16 = 12,
 } ck_weight_kind;
 
-/// Bytes of one block record (16 rows x 32 columns).
+/// Bytes of one record.
 size_t ck_record_bytes(ck_weight_kind kind);
+
+/// Bytes of a panel of `blocks` blocks of 32 columns.
+size_t ck_panel_bytes(ck_weight_kind kind, size_t blocks);
 
 /// A packed matrix [N, K]; the panels are owned by the caller.
 typedef struct ck_matrix {
-    const uint8_t *panels; ///< [P, B] records, 64-byte aligned
+    const uint8_t *panels; ///< P panels of ck_panel_bytes(kind, blocks), 64-byte aligned
     size_t rows;           ///< N
     size_t blocks;         ///< B
     ck_weight_kind kind;
 } ck_matrix;
 
 /// Packs 16 rows of a ggml tensor into one panel. `rows[i]` points at row i's first block of ggml type `ggml_type`
-/// (0 F32, 1 F16, 2 Q4_0, 3 Q4_1, 8 Q8_0, 14 Q6_K, 30 BF16) or is NULL for a padding row; `columns` is K.
-/// Returns false when the type has no packing.
+/// (0 F32, 1 F16, 2 Q4_0, 3 Q4_1, 6 Q5_0, 7 Q5_1, 8 Q8_0, 10...14 Q2_K...Q6_K, 30 BF16) or is NULL for a padding row;
+/// `columns` is K, whole blocks of the type. Returns false when the type has no packing.
 bool ck_pack_panel(uint32_t ggml_type, const uint8_t *const rows[16], size_t columns, uint8_t *panel);
 
 /// The panel kind of a ggml type, or -1.
@@ -64,17 +87,19 @@ int ck_kind_of_type(uint32_t ggml_type);
 /// blocks, which hold 65-80 % of the rounding error of a row (measured on the inputs of SmolLM2-135M).
 #define CK_REFINE_RATIO 1.5f
 
-/// One block of 32 quantised activations: x[i] ~ scale * q[i], one cache line. A row of K values is B such blocks and
-/// then B refinements: a refined block's residual x - scale * q, quantised the same way; zeros where there is none.
+/// One block of 32 quantised activations, one cache line: x[i] ~ scale * q[i], and if refined
+/// x[i] ~ scale * (q[i] + r[i] / 256), where r is the q of the block's refinement. A row of K values is B such blocks
+/// and then B refinements. The power of two lets a product sum both in one integer. A refinement has the sums of its
+/// own q in the neg fields and leaves the rest 0; it is all zeros where there is none.
 typedef struct ck_act_block {
-    float scale;         ///< amax / 127, 0 for a block of zeros
-    float scaled_sum;    ///< scale * sum(q)
-    int32_t neg8_sum;    ///< -8 * sum(q)
-    int32_t neg128_sum;  ///< -128 * sum(q)
-    int32_t neg128_low;  ///< -128 * sum(q[0..<16])
-    int32_t neg128_high; ///< -128 * sum(q[16..<32])
-    int32_t refined;     ///< 1 when the block has a refinement
-    int32_t unused;
+    float scale;        ///< amax / 127, 0 for a block of zeros
+    float scaled_sum;   ///< scale * sum(q), refinement included
+    int32_t neg8_sum;   ///< -8 * sum(q): what the zero point of Q4_0 adds to sum(w * q)
+    int32_t neg16_sum;  ///< -16 * sum(q)
+    int32_t neg128_sum; ///< -128 * sum(q)
+    int32_t neg32_low;  ///< -32 * sum(q[0..<16])
+    int32_t neg32_high; ///< -32 * sum(q[16..<32])
+    int32_t refined;    ///< 1 when the block has a refinement
     int8_t q[32];
 } ck_act_block;
 

@@ -47,3 +47,19 @@ for kind in [T.Q4_0, T.Q4_1, T.Q8_0]:
 blocks = rng.integers(0, 256, size=(2, 2, 210), dtype=np.uint8)
 blocks[:, :, 208:210] = rng.uniform(-0.01, 0.01, size=(2, 2, 1)).astype(np.float16).view(np.uint8)
 record(T.Q6_K, blocks.reshape(2, 420), 2, 512)
+
+# The other K-quants likewise, with their d (and minimum scale) at these offsets.
+for kind, size, halves in [
+    (T.Q2_K, 84, (80, 82)),
+    (T.Q3_K, 110, (108,)),
+    (T.Q4_K, 144, (0, 2)),
+    (T.Q5_K, 176, (0, 2)),
+]:
+    blocks = rng.integers(0, 256, size=(2, 2, size), dtype=np.uint8)
+    for offset in halves:
+        d = rng.uniform(-0.01, 0.01, size=(2, 2, 1)).astype(np.float16)
+        blocks[:, :, offset : offset + 2] = d.view(np.uint8)
+    record(kind, blocks.reshape(2, 2 * size), 2, 512)
+
+for kind in [T.Q5_0, T.Q5_1]:
+    record(kind, quants.quantize(normal(3, 96), kind), 3, 96)
