@@ -1,13 +1,16 @@
 // The body of paged attention; included once per instruction set with CK_NAME(x) giving x its suffix and
 // CK_ATTENTION_ROWS the most rows that are attended together.
 //
-// A row's arithmetic is fixed: blocks in pairs (2i, 2i + 1), in order; a score is (even d sum) + (odd d sum), times
-// scale; the running maximum, sum and output are corrected once per pair; values are added position by position. Rows
-// only share converted blocks, so how rows are grouped cannot be seen in the result. Two score chains per row keep the
-// multipliers busy at 4 rows and more and still leave registers for 8 rows.
+// A row's arithmetic is fixed. Positions form partitions of CK_KV_PARTITION. Within one: blocks in pairs (2i, 2i + 1),
+// in order; a score is (even d sum) + (odd d sum), times scale; the running maximum, sum and output are corrected once
+// per pair; values are added position by position. Partitions are merged in order. So neither how rows are grouped nor
+// which thread computes which partition can be seen in the result. Two score chains per row keep the multipliers busy
+// at 4 rows and more and still leave registers for 8 rows.
 //
 // Measured with AVX-512, dh 64, 500 positions, one core: 33 Gflop/s for 1 row, 74 for 4, 98 for 8 (the conversions from
 // f16 are shared). Version tried: a correction per block instead of per pair, 90 Gflop/s at 8 rows.
+// Keys and values lie 2 KiB here and 2 KiB there, too short for the hardware's prefetcher, and a decode reads each
+// once: see docs/engine-performance.md for what the prefetch of the next pair brings.
 
 typedef struct CK_NAME(attention_row) {
     const float *query;
@@ -17,13 +20,17 @@ typedef struct CK_NAME(attention_row) {
 } CK_NAME(attention_row);
 
 // Scores of one block: out[r] for `rows` rows (a constant after inlining), -inf where a row may not look.
-CK_INLINE void CK_NAME(score_block)(const ck_attention *a, const uint16_t *keys, size_t start,
+// `ahead` is how far the block lies, in elements, that will be needed in place of this one; 0 fetches nothing new.
+CK_INLINE void CK_NAME(score_block)(const ck_attention *a, size_t offset, ptrdiff_t ahead, size_t start,
                                     const CK_NAME(attention_row) * row, v16 *out, const size_t rows) {
     const size_t dh = a->head_width;
+    const uint16_t *keys = a->keys + offset, *next_keys = keys + ahead, *next_values = a->values + offset + ahead;
     v16 even[CK_ATTENTION_ROWS], odd[CK_ATTENTION_ROWS];
     _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) even[r] = odd[r] = v16_splat(0);
     for (size_t d = 0; d < dh; d += 2) {
         const v16 k0 = v16_load_half(keys + d * CK_KV_BLOCK), k1 = v16_load_half(keys + (d + 1) * CK_KV_BLOCK);
+        __builtin_prefetch(next_keys + d * CK_KV_BLOCK);
+        __builtin_prefetch(next_values + d * CK_KV_BLOCK);
         _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) {
             even[r] = v16_fma(v16_splat(row[r].query[d]), k0, even[r]);
             odd[r] = v16_fma(v16_splat(row[r].query[d + 1]), k1, odd[r]);
@@ -39,16 +46,20 @@ CK_INLINE void CK_NAME(score_block)(const ck_attention *a, const uint16_t *keys,
     }
 }
 
-// Blocks `first` and, when `both`, `first + 1` for `rows` rows.
-CK_INLINE void CK_NAME(attend_pair)(const ck_attention *a, size_t first, bool both, CK_NAME(attention_row) * row,
-                                    float (*sums)[256], const size_t rows) {
+// Blocks `first` and, when `both`, `first + 1` for `rows` rows. Blocks below `known` may be fetched ahead.
+CK_INLINE void CK_NAME(attend_pair)(const ck_attention *a, size_t first, bool both, size_t known,
+                                    CK_NAME(attention_row) * row, float (*sums)[256], const size_t rows) {
     const size_t dh = a->head_width;
     const size_t offset0 = (size_t)a->block_table[first] * a->block_stride;
     const size_t offset1 = both ? (size_t)a->block_table[first + 1] * a->block_stride : 0;
+    const ptrdiff_t stride = (ptrdiff_t)a->block_stride;
+    const ptrdiff_t ahead0 = first + 2 < known ? (a->block_table[first + 2] - a->block_table[first]) * stride : 0;
+    const ptrdiff_t ahead1 =
+        both && first + 3 < known ? (a->block_table[first + 3] - a->block_table[first + 1]) * stride : 0;
     v16 score[2][CK_ATTENTION_ROWS];
-    CK_NAME(score_block)(a, a->keys + offset0, first * CK_KV_BLOCK, row, score[0], rows);
+    CK_NAME(score_block)(a, offset0, ahead0, first * CK_KV_BLOCK, row, score[0], rows);
     if (both) {
-        CK_NAME(score_block)(a, a->keys + offset1, (first + 1) * CK_KV_BLOCK, row, score[1], rows);
+        CK_NAME(score_block)(a, offset1, ahead1, (first + 1) * CK_KV_BLOCK, row, score[1], rows);
     } else {
         _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) {
             score[1][r] = v16_splat(-__builtin_inff());
@@ -92,85 +103,150 @@ CK_INLINE void CK_NAME(attend_pair)(const ck_attention *a, size_t first, bool bo
     }
 }
 
-CK_INLINE void CK_NAME(attend_rows)(const ck_attention *a, size_t first_row, const size_t rows) {
-    CK_NAME(attention_row) row[CK_ATTENTION_ROWS];
-    float sums[CK_ATTENTION_ROWS][256] __attribute__((aligned(64)));
+enum { CK_NAME(PARTITION_BLOCKS) = CK_KV_PARTITION / CK_KV_BLOCK };
+
+/// Merges a partition into what came before it: [maximum, sum, outputs * sum].
+CK_INLINE void CK_NAME(merge)(float maximum, float sum, const float *output, size_t head_width, float *total_maximum,
+                              float *total_sum, float *total) {
+    const float largest = *total_maximum > maximum ? *total_maximum : maximum;
+    const v16 factors = v16_exp((v16){*total_maximum - largest, maximum - largest});
+    *total_sum = __builtin_fmaf(*total_sum, factors[0], sum * factors[1]);
+    for (size_t d = 0; d < head_width; d += 16) {
+        v16_store(total + d, v16_fma(v16_load(total + d), v16_splat(factors[0]), v16_load(output + d) * factors[1]));
+    }
+    *total_maximum = largest;
+}
+
+CK_INLINE void CK_NAME(start_rows)(const ck_attention *a, size_t first_row, CK_NAME(attention_row) * row,
+                                   const size_t rows) {
     for (size_t r = 0; r < rows; r++) {
         const size_t query = (first_row + r) / a->group, head = (first_row + r) % a->group;
         row[r].query = a->query + query * a->query_stride + head * a->head_width;
         row[r].output = a->output + query * a->output_stride + head * a->head_width;
         row[r].limit = a->first_position + query;
+    }
+}
+
+// Attends `rows` rows within one partition; rows that end before it are left with sum 0.
+CK_INLINE void CK_NAME(attend_partition)(const ck_attention *a, size_t partition, CK_NAME(attention_row) * row,
+                                         float (*sums)[256], const size_t rows) {
+    for (size_t r = 0; r < rows; r++) {
         row[r].maximum = -__builtin_inff();
         row[r].sum = 0;
         memset(sums[r], 0, a->head_width * sizeof(float));
     }
+    const size_t begin = partition * CK_NAME(PARTITION_BLOCKS), limit = begin + CK_NAME(PARTITION_BLOCKS);
     // Limits grow with the row. Rows that end in one block go together to the end; otherwise together as far as every
     // row has both blocks of a pair, then one by one, so that no row ever meets a block beyond its limit.
     const size_t least = row[0].limit / CK_KV_BLOCK, most = row[rows - 1].limit / CK_KV_BLOCK;
     size_t common = least == most ? most + 1 : (least + 1) / 2 * 2;
-    for (size_t b = 0; b < common; b += 2) CK_NAME(attend_pair)(a, b, b + 1 < common, row, sums, rows);
+    if (common > limit) common = limit;
+    size_t b = begin;
+    for (; b < common; b += 2) CK_NAME(attend_pair)(a, b, b + 1 < common, most + 1, row, sums, rows);
     for (size_t r = 0; r < rows; r++) {
-        const size_t end = row[r].limit / CK_KV_BLOCK + 1;
-        for (size_t b = common; b < end; b += 2) {
-            CK_NAME(attend_pair)(a, b, b + 1 < end, row + r, sums + r, 1);
+        size_t end = row[r].limit / CK_KV_BLOCK + 1;
+        if (end > limit) end = limit;
+        for (size_t rest = b; rest < end; rest += 2) {
+            CK_NAME(attend_pair)(a, rest, rest + 1 < end, end, row + r, sums + r, 1);
         }
-        const float inverse = 1.0f / row[r].sum;
-        for (size_t d = 0; d < a->head_width; d += 16) v16_store(row[r].output + d, v16_load(sums[r] + d) * inverse);
     }
+}
+
+CK_INLINE void CK_NAME(attend_rows)(const ck_attention *a, size_t first_row, const size_t rows) {
+    CK_NAME(attention_row) row[CK_ATTENTION_ROWS];
+    float sums[CK_ATTENTION_ROWS][256] __attribute__((aligned(64)));
+    float totals[CK_ATTENTION_ROWS][256] __attribute__((aligned(64)));
+    float maxima[CK_ATTENTION_ROWS], divisors[CK_ATTENTION_ROWS];
+    CK_NAME(start_rows)(a, first_row, row, rows);
+    for (size_t r = 0; r < rows; r++) {
+        maxima[r] = -__builtin_inff();
+        divisors[r] = 0;
+        memset(totals[r], 0, a->head_width * sizeof(float));
+    }
+    const size_t last = row[rows - 1].limit / CK_KV_PARTITION;
+    for (size_t partition = 0; partition <= last; partition++) {
+        CK_NAME(attend_partition)(a, partition, row, sums, rows);
+        for (size_t r = 0; r < rows; r++) {
+            if (partition * CK_KV_PARTITION > row[r].limit) continue;
+            CK_NAME(merge)
+            (row[r].maximum, row[r].sum, sums[r], a->head_width, &maxima[r], &divisors[r], totals[r]);
+        }
+    }
+    for (size_t r = 0; r < rows; r++) {
+        const float inverse = 1.0f / divisors[r];
+        for (size_t d = 0; d < a->head_width; d += 16) v16_store(row[r].output + d, v16_load(totals[r] + d) * inverse);
+    }
+}
+
+// One partition alone: each row's [dh] outputs times sum, then maximum and sum.
+CK_INLINE void CK_NAME(attend_part)(const ck_attention *a, size_t first_row, size_t partition, float *partial,
+                                    const size_t rows) {
+    CK_NAME(attention_row) row[CK_ATTENTION_ROWS];
+    float sums[CK_ATTENTION_ROWS][256] __attribute__((aligned(64)));
+    CK_NAME(start_rows)(a, first_row, row, rows);
+    CK_NAME(attend_partition)(a, partition, row, sums, rows);
+    for (size_t r = 0; r < rows; r++, partial += a->head_width + CK_PARTIAL_EXTRA) {
+        memcpy(partial, sums[r], a->head_width * sizeof(float));
+        partial[a->head_width] = row[r].maximum;
+        partial[a->head_width + 1] = row[r].sum;
+    }
+}
+
+static void CK_NAME(ck_merge_partitions)(const float *partials, size_t partitions, size_t stride, size_t head_width,
+                                         float *output) {
+    float total[256] __attribute__((aligned(64)));
+    float maximum = -__builtin_inff(), sum = 0;
+    memset(total, 0, head_width * sizeof(float));
+    for (size_t p = 0; p < partitions; p++, partials += stride) {
+        CK_NAME(merge)(partials[head_width], partials[head_width + 1], partials, head_width, &maximum, &sum, total);
+    }
+    const float inverse = 1.0f / sum;
+    for (size_t d = 0; d < head_width; d += 16) v16_store(output + d, v16_load(total + d) * inverse);
 }
 
 // Out of line, so that the register allocator sees one row count at a time.
 #define CK_ATTEND_ROWS(N)                                                                                              \
     static __attribute__((noinline)) void CK_NAME(attend_rows_##N)(const ck_attention *a, size_t first_row) {          \
         CK_NAME(attend_rows)(a, first_row, N);                                                                         \
+    }                                                                                                                  \
+    static __attribute__((noinline)) void CK_NAME(attend_part_##N)(const ck_attention *a, size_t first_row,            \
+                                                                   size_t partition, float *partial) {                 \
+        CK_NAME(attend_part)(a, first_row, partition, partial, N);                                                     \
     }
 CK_ATTEND_ROWS(1)
-#if CK_ATTENTION_ROWS >= 4
 CK_ATTEND_ROWS(2)
 CK_ATTEND_ROWS(3)
 CK_ATTEND_ROWS(4)
-#endif
 #if CK_ATTENTION_ROWS >= 8
 CK_ATTEND_ROWS(5)
 CK_ATTEND_ROWS(6)
 CK_ATTEND_ROWS(7)
 CK_ATTEND_ROWS(8)
+#define CK_ATTEND_TABLE(NAME)                                                                                          \
+    {CK_NAME(NAME##_1), CK_NAME(NAME##_2), CK_NAME(NAME##_3), CK_NAME(NAME##_4),                                       \
+     CK_NAME(NAME##_5), CK_NAME(NAME##_6), CK_NAME(NAME##_7), CK_NAME(NAME##_8)}
+#else
+#define CK_ATTEND_TABLE(NAME) {CK_NAME(NAME##_1), CK_NAME(NAME##_2), CK_NAME(NAME##_3), CK_NAME(NAME##_4)}
 #endif
+static void (*const CK_NAME(attend_rows_table)[CK_ATTENTION_ROWS])(const ck_attention *,
+                                                                   size_t) = CK_ATTEND_TABLE(attend_rows);
+static void (*const CK_NAME(attend_part_table)[CK_ATTENTION_ROWS])(const ck_attention *, size_t, size_t,
+                                                                   float *) = CK_ATTEND_TABLE(attend_part);
 
 static void CK_NAME(ck_attend)(const ck_attention *a, size_t row_begin, size_t row_end) {
     while (row_begin < row_end) {
-        const size_t left = row_end - row_begin;
-        const size_t rows = left < CK_ATTENTION_ROWS ? left : CK_ATTENTION_ROWS;
-        switch (rows) {
-#if CK_ATTENTION_ROWS >= 8
-        case 8:
-            CK_NAME(attend_rows_8)(a, row_begin);
-            break;
-        case 7:
-            CK_NAME(attend_rows_7)(a, row_begin);
-            break;
-        case 6:
-            CK_NAME(attend_rows_6)(a, row_begin);
-            break;
-        case 5:
-            CK_NAME(attend_rows_5)(a, row_begin);
-            break;
-#endif
-#if CK_ATTENTION_ROWS >= 4
-        case 4:
-            CK_NAME(attend_rows_4)(a, row_begin);
-            break;
-        case 3:
-            CK_NAME(attend_rows_3)(a, row_begin);
-            break;
-        case 2:
-            CK_NAME(attend_rows_2)(a, row_begin);
-            break;
-#endif
-        default:
-            CK_NAME(attend_rows_1)(a, row_begin);
-            break;
-        }
+        const size_t left = row_end - row_begin, rows = left < CK_ATTENTION_ROWS ? left : CK_ATTENTION_ROWS;
+        CK_NAME(attend_rows_table)[rows - 1](a, row_begin);
+        row_begin += rows;
+    }
+}
+
+static void CK_NAME(ck_attend_part)(const ck_attention *a, size_t row_begin, size_t row_end, size_t partition,
+                                    float *partials) {
+    while (row_begin < row_end) {
+        const size_t left = row_end - row_begin, rows = left < CK_ATTENTION_ROWS ? left : CK_ATTENTION_ROWS;
+        CK_NAME(attend_part_table)[rows - 1](a, row_begin, partition, partials);
+        partials += rows * (a->head_width + CK_PARTIAL_EXTRA);
         row_begin += rows;
     }
 }

@@ -18,12 +18,26 @@ package struct EngineConfiguration: Sendable {
     package var stepTimeout: Duration
     /// What the heartbeat's one-token prompt is.
     package var heartbeatTokenID: TokenID
+    /// Whether requests of one tenant share the KV of common prefixes.
+    package var reusesPrefixes: Bool
+    /// Most guessed tokens in one micro-batch; 0 turns speculative decoding off.
+    package var maxDraftTokens: Int
+    /// How long a prompt's chunk may take, as a multiple of a step that only decodes, while sequences decode; nil: as
+    /// long as it takes.
+    package var prefillShare: Double?
+
+    /// A chunk at most doubles a running stream's gap, and a bit.
+    package static let defaultPrefillShare = 1.25
+    /// Guesses a step carries for nearly nothing: up to 8 tokens share each load of the weights.
+    package static let defaultMaxDraftTokens = 8
 
     package init(
         maxBatchedTokens: Int = 512, maxRunningSequences: Int = 64, maxWaitingSequences: Int = 256,
         stageCount: Int = 1, endOfGenerationTokenIDs: Set<TokenID> = [],
         heartbeatInterval: Duration = .milliseconds(500), stepTimeout: Duration = .seconds(10),
-        heartbeatTokenID: TokenID = 0
+        heartbeatTokenID: TokenID = 0, reusesPrefixes: Bool = true,
+        maxDraftTokens: Int = EngineConfiguration.defaultMaxDraftTokens,
+        prefillShare: Double? = EngineConfiguration.defaultPrefillShare
     ) {
         self.maxBatchedTokens = maxBatchedTokens
         self.maxRunningSequences = maxRunningSequences
@@ -33,6 +47,9 @@ package struct EngineConfiguration: Sendable {
         self.heartbeatInterval = heartbeatInterval
         self.stepTimeout = stepTimeout
         self.heartbeatTokenID = heartbeatTokenID
+        self.reusesPrefixes = reusesPrefixes
+        self.maxDraftTokens = maxDraftTokens
+        self.prefillShare = prefillShare
     }
 }
 
@@ -59,8 +76,9 @@ package struct EngineRequest: Sendable {
 /// What happens to a request, in this order: one `started`, any number of `token`, one `finished`; or `failed` at any
 /// point, as the last event.
 package enum EngineEvent: Sendable {
-    /// The prompt is computed; its log-probabilities (all tokens but the first) when they were asked for.
-    case started(promptLogprobs: [TokenLogprob]?)
+    /// The prompt is computed: its log-probabilities (all tokens but the first) when they were asked for, and how many
+    /// of its tokens came from the tenant's prefix cache.
+    case started(promptLogprobs: [TokenLogprob]?, cachedTokens: Int)
     case token(TokenID, TokenLogprob?)
     case finished(FinishReason)
     case failed(InferenceError)
@@ -84,6 +102,14 @@ package struct EngineStatus: Sendable {
     package var kvBlocksUsed = 0
     package var kvBlocksTotal = 0
     package var preemptions = 0
+    /// KV cache blocks whose content is known, held or not.
+    package var kvBlocksCached = 0
+    /// Tokens of admitted sequences that could have come from the prefix cache, and those that did.
+    package var prefixQueryTokens = 0
+    package var prefixHitTokens = 0
+    /// Tokens guessed, and those of them that were right.
+    package var draftedTokens = 0
+    package var acceptedTokens = 0
     /// Since the start; heartbeats are not counted.
     package var generatedTokens = 0
     package var promptTokens = 0

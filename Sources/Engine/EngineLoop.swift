@@ -16,6 +16,7 @@ final class EngineLoop {
         var computeDuration = Duration.zero
         var tokens: Int
         var sequences: Int
+        var prefillTokens: Int
     }
 
     /// Internal sequences have ids with this bit, so that they are the youngest and never get in the way.
@@ -32,6 +33,7 @@ final class EngineLoop {
     private var pending: [Pending] = []
     private var messages: [EngineMessage] = []
     private var status = EngineStatus()
+    private var stepCost: StepCost
     /// The link's epoch while it is up.
     private var epoch: UInt64?
     private var heartbeat: SequenceID?
@@ -53,6 +55,7 @@ final class EngineLoop {
         self.board = board
         self.onStep = onStep
         scheduler = Scheduler(configuration: limits)
+        stepCost = StepCost(prefillShare: configuration.prefillShare)
         status.kvBlocksTotal = limits.kvBlockCount
     }
 
@@ -148,16 +151,18 @@ final class EngineLoop {
 
     private func step() {
         guard link == nil || epoch != nil else { return }
-        while let batch = scheduler.schedule() {
+        while let batch = scheduler.schedule(maxPrefillTokens: stepCost.maxPrefillTokens) {
             let start = ContinuousClock.now
             let shape = Pending(
-                stepID: batch.stepID, start: start, tokens: batch.tokenCount, sequences: batch.sequences.count)
+                stepID: batch.stepID, start: start, tokens: batch.tokenCount, sequences: batch.sequences.count,
+                prefillTokens: batch.prefillTokenCount)
             pending.append(shape)
             do {
                 let output = try runner.run(batch)
                 let computeDuration = start.duration(to: .now)
                 pending[pending.count - 1].computeDuration = computeDuration
                 status.computeTime += computeDuration
+                stepCost.note(computeDuration, tokens: shape.tokens, prefillTokens: shape.prefillTokens)
                 switch output {
                 case .results(let results):
                     apply(stepID: batch.stepID, results)
@@ -210,11 +215,12 @@ final class EngineLoop {
         if !entry.hasStarted {
             open[update.sequenceID]?.hasStarted = true
             status.promptTokens += entry.request.promptTokenIDs.count
-            entry.continuation.yield(.started(promptLogprobs: update.promptLogprobs))
+            entry.continuation.yield(
+                .started(promptLogprobs: update.promptLogprobs, cachedTokens: update.cachedPromptTokens))
         }
-        if let token = update.tokenID {
+        for sampled in update.sampled {
             status.generatedTokens += 1
-            entry.continuation.yield(.token(token, update.logprob))
+            entry.continuation.yield(.token(sampled.tokenID, sampled.logprob))
         }
         if let reason = update.finishReason { close(update.sequenceID, with: .finished(reason)) }
     }
@@ -296,6 +302,11 @@ final class EngineLoop {
         status.waitingSequences = scheduler.waitingCount
         status.kvBlocksUsed = scheduler.blocks.usedBlockCount
         status.preemptions = scheduler.preemptionCount
+        status.kvBlocksCached = scheduler.blocks.cachedBlockCount
+        status.prefixQueryTokens = scheduler.prefixQueryTokens
+        status.prefixHitTokens = scheduler.prefixHitTokens
+        status.draftedTokens = scheduler.draftedTokens
+        status.acceptedTokens = scheduler.acceptedTokens
         board.shared.withLock { $0.status = status }
     }
 }

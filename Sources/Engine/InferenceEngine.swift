@@ -43,19 +43,21 @@ package final class InferenceEngine: Sendable {
             maxWaitingSequences: configuration.maxWaitingSequences, stageCount: configuration.stageCount,
             kvBlockCount: stage.kvBlockCount, kvBlockSize: stage.kvBlockSize,
             maxContextTokens: stage.maxContextTokens, vocabularySize: stage.vocabularySize,
-            endOfGenerationTokenIDs: configuration.endOfGenerationTokenIDs)
+            endOfGenerationTokenIDs: configuration.endOfGenerationTokenIDs,
+            reusesPrefixes: configuration.reusesPrefixes, maxDraftTokens: configuration.maxDraftTokens)
         // A submission and a cancellation for each open request, and the link's answers.
         mailbox = Mailbox(capacity: 4 * (limits.maxRunningSequences + limits.maxWaitingSequences) + 256)
         board = Board()
         let (finished, finishing) = AsyncStream.makeStream(of: Void.self)
         self.finished = finished
 
-        let loop = UncheckedTransfer(
+        let loop = UncheckedHandover(
             EngineLoop(
                 runner: StageRunner(stage: stage), link: link, configuration: configuration, limits: limits,
                 mailbox: mailbox, board: board, onStep: onStep))
         let thread = Thread {
-            loop.value.run()
+            // The stage's memory is free when the thread is said to have finished.
+            loop.take { $0.run() }
             finishing.finish()
         }
         thread.name = "fathom-step"
@@ -111,7 +113,8 @@ package final class InferenceEngine: Sendable {
         board.shared.withLock(\.status)
     }
 
-    /// Refuses new requests, lets the open ones finish, and ends the step thread.
+    /// Refuses new requests, lets the open ones finish, and ends the step thread. The stage and all its memory are gone
+    /// when this returns, unless the task is cancelled. To be called once.
     ///
     /// - Parameter deadline: open requests fail with `draining` then.
     package func shutdown(deadline: ContinuousClock.Instant) async {
@@ -129,13 +132,19 @@ enum EngineMessage: Sendable {
     case drain(ContinuousClock.Instant)
 }
 
-/// Carries a value to the one thread that will use it.
+/// Carries an object to the one thread that will use it, and lets it go there.
 ///
-/// `@unchecked Sendable`: the maker gives up the value and only the receiving thread touches it.
-struct UncheckedTransfer<Value>: @unchecked Sendable {
-    let value: Value
+/// `@unchecked Sendable`: the maker gives up the object and only the receiving thread touches it.
+final class UncheckedHandover<Value: AnyObject>: @unchecked Sendable {
+    private var value: Value?
 
     init(_ value: Value) {
         self.value = value
+    }
+
+    /// Uses the object for the last time.
+    func take(_ body: (Value) -> Void) {
+        guard let value = value.take() else { return }
+        body(value)
     }
 }

@@ -17,6 +17,8 @@ package final class StageRunner {
         var sequenceIndex: Int
         /// The prompt token whose log-probability is wanted, or nil to sample.
         var promptTokenID: TokenID?
+        /// The guess that follows this row; what is sampled here decides about it.
+        var draftTokenID: TokenID?
     }
 
     package let stage: any ModelStage
@@ -92,11 +94,17 @@ package final class StageRunner {
             guard step.blockTable.count * stage.kvBlockSize >= end else {
                 throw refuse("has \(step.blockTable.count) blocks for \(end) positions of \(stage.kvBlockSize) each")
             }
+            guard step.draftCount >= 0, step.draftCount < step.tokenIDs.count, step.draftCount == 0 || step.sample
+            else {
+                throw refuse(
+                    "has \(step.draftCount) guesses among \(step.tokenIDs.count) tokens; expected fewer, and to sample")
+            }
             guard step.blockTable.allSatisfy({ $0 >= 0 && Int($0) < stage.kvBlockCount }) else {
                 throw refuse("names a KV cache block outside 0..<\(stage.kvBlockCount)")
             }
             guard step.tokenIDs.allSatisfy({ Int($0) < stage.vocabularySize }),
-                step.nextTokenID.map({ Int($0) < stage.vocabularySize }) ?? true
+                step.nextTokenID.map({ Int($0) < stage.vocabularySize }) ?? true,
+                step.historyTokenIDs.allSatisfy({ Int($0) < stage.vocabularySize })
             else { throw refuse("holds a token id outside 0..<\(stage.vocabularySize)") }
         }
     }
@@ -116,16 +124,26 @@ package final class StageRunner {
                 wanted.append(LogitRow(sequenceIndex: index, promptTokenID: token))
             }
             if step.sample {
-                rows.append(firstRow + rowCount - 1)
-                wanted.append(LogitRow(sequenceIndex: index, promptTokenID: nil))
+                let firstSampled = rowCount - 1 - step.draftCount
+                for offset in firstSampled..<rowCount {
+                    rows.append(firstRow + offset)
+                    let draft = offset + 1 < rowCount ? step.tokenIDs[offset + 1] : nil
+                    wanted.append(LogitRow(sequenceIndex: index, draftTokenID: draft))
+                }
             }
             firstRow += rowCount
         }
         var results = batch.sequences.map { SequenceResult(sequenceID: $0.sequenceID) }
         guard !rows.isEmpty else { return results }
+        // Rows after a wrong guess continue a text that is not.
+        var isRefuted = Array(repeating: false, count: results.count)
         try stage.withLogits(rows: rows, hidden: hidden) { index, logits in
             let row = wanted[index]
+            guard !isRefuted[row.sequenceIndex] else { return }
             try answer(batch.sequences[row.sequenceIndex], row, logits, &results[row.sequenceIndex])
+            if let draft = row.draftTokenID, results[row.sequenceIndex].sampled.last?.tokenID != draft {
+                isRefuted[row.sequenceIndex] = true
+            }
         }
         return results
     }
@@ -139,6 +157,7 @@ package final class StageRunner {
                 throw InferenceError(code: .internalError, message: "\(samplers.count) sequences were never released")
             }
             samplers[id] = Sampler(parameters: parameters, generatedCount: step.generatedCount)
+            samplers[id]?.observe(step.historyTokenIDs)
         }
         guard samplers[id] != nil else {
             throw InferenceError(code: .invalidRequest, message: "\(id) is unknown and came without parameters")
@@ -155,9 +174,9 @@ package final class StageRunner {
             result.promptLogprobs.append(Sampler.logprobs(UnsafeBufferPointer(logits), of: token, topCount: topCount))
             return
         }
-        let position = step.startPosition + step.tokenIDs.count
-        let sampled = try samplers[step.sequenceID]?.sample(logits, position: position, scratch: &scratch)
-        result.tokenID = sampled?.tokenID
-        result.logprob = sampled?.logprob
+        let position = step.startPosition + step.tokenIDs.count - step.draftCount + result.sampled.count
+        if let sampled = try samplers[step.sequenceID]?.sample(logits, position: position, scratch: &scratch) {
+            result.sampled.append(SampledToken(tokenID: sampled.tokenID, logprob: sampled.logprob))
+        }
     }
 }

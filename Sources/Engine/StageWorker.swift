@@ -10,6 +10,7 @@ package final class StageWorker: Sendable {
     package typealias Job = @Sendable (StageRunner) -> Void
 
     private let mailbox: Mailbox<Job>
+    private let finished: AsyncStream<Void>
 
     /// Starts the thread.
     ///
@@ -19,12 +20,18 @@ package final class StageWorker: Sendable {
     package init(stage: sending any ModelStage, capacity: Int = 64) {
         let mailbox = Mailbox<Job>(capacity: capacity)
         self.mailbox = mailbox
-        let runner = UncheckedTransfer(StageRunner(stage: stage))
+        let (finished, finishing) = AsyncStream.makeStream(of: Void.self)
+        self.finished = finished
+        let runner = UncheckedHandover(StageRunner(stage: stage))
         let thread = Thread {
-            var jobs: [Job] = []
-            while mailbox.take(into: &jobs, until: nil) {
-                for job in jobs { job(runner.value) }
+            // The stage's memory is free when the thread is said to have finished.
+            runner.take { runner in
+                var jobs: [Job] = []
+                while mailbox.take(into: &jobs, until: nil) {
+                    for job in jobs { job(runner) }
+                }
             }
+            finishing.finish()
         }
         thread.name = "fathom-stage"
         thread.stackSize = 8 << 20
@@ -45,5 +52,12 @@ package final class StageWorker: Sendable {
     /// Ends the thread after the jobs already queued.
     package func stop() {
         mailbox.close()
+    }
+
+    /// Ends the thread after the jobs already queued. The stage and all its memory are gone when this returns, unless the
+    /// task is cancelled. To be called once.
+    package func shutdown() async {
+        mailbox.close()
+        for await _ in finished {}
     }
 }

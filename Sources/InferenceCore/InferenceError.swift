@@ -12,6 +12,8 @@ package struct InferenceError: Error, Sendable, CustomStringConvertible {
         case modelNotFound
         /// The model is loading or the stages have not agreed yet.
         case notReady
+        /// The model does not fit in the memory that models may take.
+        case outOfMemory
         /// The waiting queue is full; try again later.
         case queueFull
         /// The sequence needs more KV cache blocks than exist.

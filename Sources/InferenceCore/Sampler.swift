@@ -23,8 +23,7 @@ package struct Sampler: Sendable {
     package init(parameters: SamplingParameters, generatedCount: Int = 0) {
         self.parameters = parameters
         generatedCountAtStart = generatedCount
-        needsHistory =
-            parameters.repetitionPenalty != 1 || parameters.presencePenalty != 0 || parameters.frequencyPenalty != 0
+        needsHistory = parameters.usesHistory
     }
 
     /// Notes tokens that go through the model: prompt, and after a preemption generated ones.

@@ -66,6 +66,11 @@ package struct SamplingParameters: Sendable, Equatable {
         temperature == 0
     }
 
+    /// Whether the choice of a token depends on the tokens before it other than through the model.
+    package var usesHistory: Bool {
+        repetitionPenalty != 1 || presencePenalty != 0 || frequencyPenalty != 0
+    }
+
     /// Checks every range stated on the fields. NaN is in no range.
     ///
     /// - Parameter vocabularySize: token ids must be below it.

@@ -11,6 +11,10 @@
 ///   cache; then the youngest sequence gives its blocks back and is computed again later. The oldest is never preempted,
 ///   so something always finishes.
 /// - Waiting sequences are chosen by ``FairQueue``.
+/// - A sequence begins with the cached KV of its prefix. The blocks of a step count as known from the moment it is
+///   scheduled: every stage runs steps in order, and within a step it writes a layer's KV before anything reads it. So
+///   requests that arrive together share a prefix too.
+/// - While a batch is small, decodes carry guesses (``PromptLookup``) that the last stage checks.
 package struct Scheduler: Sendable {
     package let configuration: SchedulerConfiguration
     /// The block pool, for reading.
@@ -19,6 +23,12 @@ package struct Scheduler: Sendable {
     package private(set) var running: [Sequence] = []
     /// Times a sequence gave its blocks back to an older one.
     package private(set) var preemptionCount = 0
+    /// Tokens of admitted sequences that could have come from the prefix cache, and those that did.
+    package private(set) var prefixQueryTokens = 0
+    package private(set) var prefixHitTokens = 0
+    /// Tokens guessed, and those of them that were right.
+    package private(set) var draftedTokens = 0
+    package private(set) var acceptedTokens = 0
 
     private var queue = FairQueue()
     private var inFlight: [StepInFlight] = []
@@ -30,6 +40,7 @@ package struct Scheduler: Sendable {
         struct Entry: Sendable {
             var id: SequenceID
             var samples: Bool
+            var draft: ArraySlice<TokenID>
             var promptLogprobCount: Int
         }
         var stepID: UInt64
@@ -92,6 +103,7 @@ package struct Scheduler: Sendable {
     package mutating func failAll() -> [SequenceID] {
         let failed = running.filter { !$0.isCancelled }.map(\.id) + queue.removeAll().map(\.id)
         for index in running.indices { blocks.free(&running[index].blockTable) }
+        blocks.forgetContents()
         running.removeAll()
         inFlight.removeAll()
         released.removeAll()
@@ -101,11 +113,16 @@ package struct Scheduler: Sendable {
     // MARK: - Schedule
 
     /// Chooses the next micro-batch, or nil when as many are in flight as there are stages or nothing can be done now.
-    package mutating func schedule() -> StepBatch? {
+    ///
+    /// - Parameter maxPrefillTokens: most prompt tokens of the batch while any sequence decodes, so that running streams
+    ///   do not stall for an arriving prompt; at least 1.
+    package mutating func schedule(maxPrefillTokens: Int = .max) -> StepBatch? {
         guard inFlight.count < configuration.stageCount else { return nil }
         var batch = StepBatch(stepID: nextStepID, sequences: [])
         var budget = configuration.maxBatchedTokens
-        scheduleDecodes(into: &batch, budget: &budget)
+        let decodingCount = running.count { $0.state == .running }
+        scheduleDecodes(of: decodingCount, into: &batch, budget: &budget)
+        if decodingCount > 0 { budget = min(budget, max(1, maxPrefillTokens)) }
         schedulePrefills(into: &batch, budget: &budget)
         admit(into: &batch, budget: &budget)
         guard !batch.sequences.isEmpty else { return nil }
@@ -118,27 +135,45 @@ package struct Scheduler: Sendable {
                 stepID: batch.stepID,
                 entries: batch.sequences.map {
                     StepInFlight.Entry(
-                        id: $0.sequenceID, samples: $0.sample, promptLogprobCount: $0.promptLogprobCount)
+                        id: $0.sequenceID, samples: $0.sample, draft: $0.draftTokenIDs,
+                        promptLogprobCount: $0.promptLogprobCount)
                 }))
         return batch
     }
 
-    private mutating func scheduleDecodes(into batch: inout StepBatch, budget: inout Int) {
+    private mutating func scheduleDecodes(of decodingCount: Int, into batch: inout StepBatch, budget: inout Int) {
         var candidates: [(lastStepID: UInt64, id: SequenceID)] = []
-        var decodingCount = 0
-        for sequence in running where sequence.state == .running {
-            decodingCount += 1
-            if sequence.stepInFlight == nil { candidates.append((sequence.lastStepID, sequence.id)) }
+        for sequence in running where sequence.state == .running && sequence.stepInFlight == nil {
+            candidates.append((sequence.lastStepID, sequence.id))
         }
         // An equal share for each stage's micro-batch; whoever has waited longest comes first.
         let share = (decodingCount + configuration.stageCount - 1) / configuration.stageCount
         var room = min(share, budget)
         if candidates.count > room { candidates.sort { ($0.lastStepID, $0.id) < ($1.lastStepID, $1.id) } }
+        // The step must have room for every decode before any guess.
+        var draftRoom = min(configuration.maxDraftTokens, budget) - min(room, candidates.count)
         for candidate in candidates where room > 0 && reserve(candidate.id, tokenCount: 1) {
-            appendStep(of: candidate.id, tokenCount: 1, to: &batch)
+            let draft = draft(for: candidate.id, maxCount: draftRoom)
+            appendStep(of: candidate.id, tokenCount: 1, draft: draft, to: &batch)
             room -= 1
-            budget -= 1
+            draftRoom -= draft.count
+            budget -= 1 + draft.count
         }
+    }
+
+    /// Guesses for a sequence about to decode, with blocks for them; none when blocks are short: nobody is preempted for
+    /// a guess.
+    private mutating func draft(for id: SequenceID, maxCount: Int) -> [TokenID] {
+        guard maxCount > 0, let index = indexOfRunning(id) else { return [] }
+        let sequence = running[index]
+        // One token is sampled beyond the guesses, and all must fit what the sequence may still generate.
+        let left = min(
+            sequence.sampling.maxTokens - sequence.generatedCount, configuration.contextLimit - sequence.tokens.count)
+        let draft = PromptLookup.draft(
+            after: sequence.tokens, maxCount: min(maxCount, sequence.draftLength.limit, left - 1))
+        let end = sequence.tokens.count + draft.count
+        guard !draft.isEmpty, blocks.append(to: &running[index].blockTable, toCover: end) else { return [] }
+        return draft
     }
 
     private mutating func schedulePrefills(into batch: inout StepBatch, budget: inout Int) {
@@ -163,9 +198,16 @@ package struct Scheduler: Sendable {
             let claimed = running.reduce(0) { sum, sequence in
                 sum + max(0, blocks.blockCount(forTokens: sequence.tokens.count) - sequence.blockTable.count)
             }
-            let needed = blocks.blockCount(forTokens: next.tokens.count)
+            let prefix = reusablePrefix(of: next)
+            let needed =
+                blocks.blockCount(forTokens: next.tokens.count) - prefix.blocks.count
+                + blocks.unheldCount(among: prefix.blocks)
             guard running.isEmpty || blocks.freeBlockCount - claimed - headroom >= needed else { return }
             guard var sequence = queue.remove(next.id) else { return }
+            blocks.share(prefix.blocks)
+            sequence.reuse(prefix, blockSize: blocks.blockSize)
+            prefixQueryTokens += sequence.tokens.count
+            prefixHitTokens += sequence.reusedCount
             sequence.state = .prefilling
             queue.began(tenant: sequence.tenant)
             running.insert(sequence, at: running.lastIndex { $0.id < sequence.id }.map { $0 + 1 } ?? 0)
@@ -177,11 +219,36 @@ package struct Scheduler: Sendable {
         }
     }
 
-    /// Adds a sequence's next tokens to a batch; their blocks are reserved.
-    private mutating func appendStep(of id: SequenceID, tokenCount: Int, to batch: inout StepBatch) {
+    /// What of a waiting sequence is in the cache. At least one token is left to compute: its logits are wanted.
+    private func reusablePrefix(of sequence: Sequence) -> BlockManager.Prefix {
+        guard configuration.reusesPrefixes, sequence.canReusePrefix else { return BlockManager.Prefix() }
+        return blocks.prefix(
+            of: sequence.tokens, namespace: sequence.tenant, maxTokens: sequence.tokens.count - 1)
+    }
+
+    /// Adds a sequence's next tokens and guesses to a batch; their blocks are reserved.
+    private mutating func appendStep(
+        of id: SequenceID, tokenCount: Int, draft: [TokenID] = [], to batch: inout StepBatch
+    ) {
         guard let index = indexOfRunning(id) else { return }
         queue.charge(tenant: running[index].tenant, tokens: tokenCount)
-        batch.sequences.append(running[index].beginStep(batch.stepID, tokenCount: tokenCount))
+        draftedTokens += draft.count
+        batch.sequences.append(running[index].beginStep(batch.stepID, tokenCount: tokenCount, draft: draft))
+        publishFullBlocks(at: index)
+    }
+
+    /// Makes the blocks that a sequence has filled, or fills in the step just begun, known to the prefix cache.
+    private mutating func publishFullBlocks(at index: Int) {
+        guard configuration.reusesPrefixes else { return }
+        let size = blocks.blockSize
+        while (running[index].publishedBlockCount + 1) * size <= running[index].computedCount {
+            let sequence = running[index]
+            let start = sequence.publishedBlockCount * size
+            running[index].publishedContentID = blocks.publish(
+                sequence.blockTable[sequence.publishedBlockCount], after: sequence.publishedContentID,
+                namespace: sequence.tenant, tokenIDs: sequence.tokens[start..<start + size])
+            running[index].publishedBlockCount += 1
+        }
     }
 
     // MARK: - Blocks
@@ -207,6 +274,8 @@ package struct Scheduler: Sendable {
         blocks.free(&sequence.blockTable)
         sequence.state = .waiting
         sequence.computedCount = 0
+        sequence.publishedBlockCount = 0
+        sequence.publishedContentID = 0
         sequence.needsSampling = true
         sequence.promptLogprobs.removeAll()
         preemptionCount += 1
@@ -262,10 +331,14 @@ package struct Scheduler: Sendable {
             guard result.sequenceID == entry.id else {
                 throw mismatch(step, "answers \(result.sequenceID); expected \(entry.id)")
             }
-            guard (result.tokenID != nil) == entry.samples else {
+            guard result.sampled.isEmpty != entry.samples else {
                 throw mismatch(step, entry.samples ? "lacks a token" : "has a token nobody asked for")
             }
-            guard result.tokenID.map({ Int($0) < configuration.vocabularySize }) ?? true else {
+            let accepted = result.sampled.dropLast().map(\.tokenID)
+            guard accepted.elementsEqual(entry.draft.prefix(accepted.count)) else {
+                throw mismatch(step, "accepts tokens that were not guessed")
+            }
+            guard result.sampled.allSatisfy({ Int($0.tokenID) < configuration.vocabularySize }) else {
                 throw mismatch(step, "has a token id outside the vocabulary of \(configuration.vocabularySize)")
             }
             guard result.promptLogprobs.count == entry.promptLogprobCount else {
@@ -288,6 +361,7 @@ package struct Scheduler: Sendable {
             remove(at: index)
             return nil
         }
+        acceptedTokens += max(0, result.sampled.count - 1)
         let update = running[index].endStep(result, configuration: configuration)
         if update?.finishReason != nil { remove(at: index) }
         return update

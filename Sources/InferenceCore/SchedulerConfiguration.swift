@@ -18,11 +18,16 @@ package struct SchedulerConfiguration: Sendable, Equatable {
     package var vocabularySize: Int
     /// Tokens that end a generation unless the request ignores them.
     package var endOfGenerationTokenIDs: Set<TokenID>
+    /// Whether sequences share the KV of common prefixes.
+    package var reusesPrefixes: Bool
+    /// Most guessed tokens in one micro-batch, all sequences together; 0 turns speculation off. Guesses are cheap while
+    /// a step waits for memory, not for arithmetic, so only small batches get any.
+    package var maxDraftTokens: Int
 
     package init(
         maxBatchedTokens: Int = 512, maxRunningSequences: Int = 64, maxWaitingSequences: Int = 256,
         stageCount: Int = 1, kvBlockCount: Int, kvBlockSize: Int, maxContextTokens: Int, vocabularySize: Int,
-        endOfGenerationTokenIDs: Set<TokenID> = []
+        endOfGenerationTokenIDs: Set<TokenID> = [], reusesPrefixes: Bool = true, maxDraftTokens: Int = 0
     ) {
         self.maxBatchedTokens = maxBatchedTokens
         self.maxRunningSequences = maxRunningSequences
@@ -33,6 +38,8 @@ package struct SchedulerConfiguration: Sendable, Equatable {
         self.maxContextTokens = maxContextTokens
         self.vocabularySize = vocabularySize
         self.endOfGenerationTokenIDs = endOfGenerationTokenIDs
+        self.reusesPrefixes = reusesPrefixes
+        self.maxDraftTokens = maxDraftTokens
     }
 
     /// Most tokens, prompt and completion, a sequence can have: the model's window or what the KV cache holds.

@@ -1,14 +1,30 @@
 extension Sequence {
-    /// Makes the step of the next `tokenCount` tokens, whose blocks are in the table, and counts them as computed.
-    mutating func beginStep(_ stepID: UInt64, tokenCount: Int) -> SequenceStep {
+    /// Whether its prefix may come from the cache: not while log-probabilities of the whole prompt are owed.
+    var canReusePrefix: Bool { promptLogprobsDone }
+
+    /// Begins to use cached KV of its first tokens; the blocks are shared already.
+    mutating func reuse(_ prefix: BlockManager.Prefix, blockSize: Int) {
+        blockTable = prefix.blocks
+        computedCount = prefix.blocks.count * blockSize
+        reusedCount = computedCount
+        publishedBlockCount = prefix.blocks.count
+        publishedContentID = prefix.contentID
+        if cachedPromptCount == nil { cachedPromptCount = min(computedCount, promptCount) }
+    }
+
+    /// Makes the step of the next `tokenCount` tokens and the guesses after them, whose blocks are in the table, and
+    /// counts the tokens as computed.
+    mutating func beginStep(_ stepID: UInt64, tokenCount: Int, draft: [TokenID] = []) -> SequenceStep {
         let start = computedCount
         let end = start + tokenCount
+        precondition(draft.isEmpty || end == tokens.count, "guesses can only follow the last token")
         var step = SequenceStep(
-            sequenceID: id, startPosition: start, tokenIDs: Array(tokens[start..<end]), blockTable: blockTable,
-            sample: end == tokens.count && sampling.maxTokens > 0)
+            sequenceID: id, startPosition: start, tokenIDs: tokens[start..<end] + draft, blockTable: blockTable,
+            sample: end == tokens.count && sampling.maxTokens > 0, draftCount: draft.count)
         if needsSampling {
             step.sampling = sampling
             step.generatedCount = generatedCount
+            if sampling.usesHistory { step.historyTokenIDs = Array(tokens[0..<reusedCount]) }
             needsSampling = false
         }
         // Not done means that nothing was generated yet: all tokens are prompt.
@@ -17,6 +33,7 @@ extension Sequence {
             step.nextTokenID = end < tokens.count ? tokens[end] : nil
         }
         computedCount = end
+        draftCount = draft.count
         stepInFlight = stepID
         lastStepID = stepID
         return step
@@ -29,15 +46,31 @@ extension Sequence {
         promptLogprobs += result.promptLogprobs
         guard computedCount == tokens.count else { return nil }
 
-        var update = SequenceUpdate(sequenceID: id, tokenID: result.tokenID, logprob: result.logprob)
+        var update = SequenceUpdate(sequenceID: id, cachedPromptTokens: cachedPromptCount ?? 0)
         if !promptLogprobsDone {
             promptLogprobsDone = true
             update.promptLogprobs = promptLogprobs
             promptLogprobs = []
         }
+        if state == .running {
+            let accepted = max(0, result.sampled.count - 1)
+            if draftCount > 0 {
+                draftLength.note(drafted: draftCount, accepted: accepted)
+            } else {
+                draftLength.noteNone()
+            }
+        }
         state = .running
-        if let token = result.tokenID { tokens.append(token) }
-        update.finishReason = finishReason(after: result.tokenID, configuration)
+        // The KV of right guesses is computed: all sampled tokens but the last.
+        computedCount += max(0, result.sampled.count - 1)
+        if result.sampled.isEmpty { update.finishReason = finishReason(after: nil, configuration) }
+        for sampled in result.sampled {
+            tokens.append(sampled.tokenID)
+            update.sampled.append(sampled)
+            update.finishReason = finishReason(after: sampled.tokenID, configuration)
+            // Right guesses after the end count for nothing.
+            if update.finishReason != nil { break }
+        }
         if let reason = update.finishReason { state = .finished(reason) }
         return update
     }

@@ -54,6 +54,17 @@ package struct Sequence: Sendable {
     var promptLogprobs: [TokenLogprob] = []
     /// Whether the prompt log-probabilities were handed over (or never asked for).
     var promptLogprobsDone: Bool
+    /// Leading blocks of the table whose content the block manager knows, and the content of the last of them.
+    var publishedBlockCount = 0
+    var publishedContentID: BlockManager.ContentID = 0
+    /// Leading tokens whose KV was found in the cache at the last admission.
+    var reusedCount = 0
+    /// Prompt tokens whose KV was found in the cache at the first admission; nil before it.
+    package internal(set) var cachedPromptCount: Int?
+    /// How much to guess.
+    var draftLength = DraftLength()
+    /// Guesses in the step in flight.
+    var draftCount = 0
 
     init(id: SequenceID, tenant: String, promptTokenIDs: [TokenID], sampling: SamplingParameters) {
         self.id = id
@@ -74,22 +85,23 @@ package struct Sequence: Sendable {
 /// What one step did to one sequence.
 package struct SequenceUpdate: Sendable, Equatable {
     package var sequenceID: SequenceID
-    /// The token that was generated, if one was.
-    package var tokenID: TokenID?
-    package var logprob: TokenLogprob?
+    /// The tokens that were generated: none after a prompt without completion, several after right guesses.
+    package var sampled: [SampledToken]
     /// All prompt log-probabilities (one for each prompt token but the first), once, when the prompt is computed.
     package var promptLogprobs: [TokenLogprob]?
+    /// Prompt tokens whose KV came from the cache.
+    package var cachedPromptTokens: Int
     /// Set when the sequence ended; it is then no longer known to the scheduler.
     package var finishReason: FinishReason?
 
     package init(
-        sequenceID: SequenceID, tokenID: TokenID? = nil, logprob: TokenLogprob? = nil,
-        promptLogprobs: [TokenLogprob]? = nil, finishReason: FinishReason? = nil
+        sequenceID: SequenceID, sampled: [SampledToken] = [], promptLogprobs: [TokenLogprob]? = nil,
+        cachedPromptTokens: Int = 0, finishReason: FinishReason? = nil
     ) {
         self.sequenceID = sequenceID
-        self.tokenID = tokenID
-        self.logprob = logprob
+        self.sampled = sampled
         self.promptLogprobs = promptLogprobs
+        self.cachedPromptTokens = cachedPromptTokens
         self.finishReason = finishReason
     }
 }

@@ -27,23 +27,29 @@ package struct TokenLogprob: Sendable, Equatable {
     }
 }
 
+/// A token that the last stage chose.
+package struct SampledToken: Sendable, Equatable {
+    package var tokenID: TokenID
+    /// Present when `SamplingParameters.logprobs` asked for it.
+    package var logprob: TokenLogprob?
+
+    package init(tokenID: TokenID, logprob: TokenLogprob? = nil) {
+        self.tokenID = tokenID
+        self.logprob = logprob
+    }
+}
+
 /// What the last stage answers for one sequence of a micro-batch.
 package struct SequenceResult: Sendable, Equatable {
     package var sequenceID: SequenceID
-    /// The sampled token; nil when the step did not ask to sample.
-    package var tokenID: TokenID?
-    /// Present when `SamplingParameters.logprobs` asked for it and a token was sampled.
-    package var logprob: TokenLogprob?
+    /// Empty when the step did not ask to sample; else one token for each right guess and one more.
+    package var sampled: [SampledToken]
     /// For positions `startPosition + 1 ...` of the chunk, as far as the tokens were known.
     package var promptLogprobs: [TokenLogprob]
 
-    package init(
-        sequenceID: SequenceID, tokenID: TokenID? = nil, logprob: TokenLogprob? = nil,
-        promptLogprobs: [TokenLogprob] = []
-    ) {
+    package init(sequenceID: SequenceID, sampled: [SampledToken] = [], promptLogprobs: [TokenLogprob] = []) {
         self.sequenceID = sequenceID
-        self.tokenID = tokenID
-        self.logprob = logprob
+        self.sampled = sampled
         self.promptLogprobs = promptLogprobs
     }
 }

@@ -10,6 +10,9 @@ package struct SequenceStep: Sendable, Equatable {
     package var blockTable: [Int32]
     /// Sample after the last token (decode, or the last chunk of a prefill).
     package var sample: Bool
+    /// The last `draftCount` tokens are guesses. The last stage samples after the token before them, and after each of
+    /// them as long as what it sampled is what was guessed; a wrong guess and all after it count for nothing.
+    package var draftCount: Int
     /// Present in the first step of a sequence and again after a preemption.
     package var sampling: SamplingParameters?
     /// Report log-probabilities of the tokens at `startPosition + 1 ...` as far as known.
@@ -18,22 +21,32 @@ package struct SequenceStep: Sendable, Equatable {
     package var nextTokenID: TokenID?
     /// On the first step after a preemption: how many of the tokens to come were generated, not prompt.
     package var generatedCount: Int
+    /// The tokens before `startPosition` when their KV came from the prefix cache and the sampler has to know them.
+    package var historyTokenIDs: [TokenID]
 
     package init(
         sequenceID: SequenceID, startPosition: Int, tokenIDs: [TokenID], blockTable: [Int32], sample: Bool,
-        sampling: SamplingParameters? = nil, promptLogprobs: Bool = false, nextTokenID: TokenID? = nil,
-        generatedCount: Int = 0
+        draftCount: Int = 0, sampling: SamplingParameters? = nil, promptLogprobs: Bool = false,
+        nextTokenID: TokenID? = nil, generatedCount: Int = 0, historyTokenIDs: [TokenID] = []
     ) {
         self.sequenceID = sequenceID
         self.startPosition = startPosition
         self.tokenIDs = tokenIDs
         self.blockTable = blockTable
         self.sample = sample
+        self.draftCount = draftCount
         self.sampling = sampling
         self.promptLogprobs = promptLogprobs
         self.nextTokenID = nextTokenID
         self.generatedCount = generatedCount
+        self.historyTokenIDs = historyTokenIDs
     }
+
+    /// One known token, and guesses.
+    package var isDecode: Bool { tokenIDs.count - draftCount == 1 && startPosition > 0 }
+
+    /// The guesses among `tokenIDs`.
+    package var draftTokenIDs: ArraySlice<TokenID> { tokenIDs.suffix(draftCount) }
 }
 
 /// One micro-batch: what every pipeline stage runs in one go, the stages one after another.
@@ -54,5 +67,10 @@ package struct StepBatch: Sendable, Equatable {
     /// Rows of the hidden states: tokens of all sequences together.
     package var tokenCount: Int {
         sequences.reduce(0) { $0 + $1.tokenIDs.count }
+    }
+
+    /// Rows that are prompt, or generated tokens computed again: all but those of decodes.
+    package var prefillTokenCount: Int {
+        sequences.reduce(0) { $0 + ($1.isDecode ? 0 : $1.tokenIDs.count) }
     }
 }

@@ -71,6 +71,51 @@ package final class KeyValueCache: @unchecked Sendable {
         firstPosition: Int, scale: Float
     ) {
         if rows.isEmpty { return }
+        var problem = problem(
+            layer: layer, kvHead: kvHead, group: group, rows: rows, query: query, queryStride: queryStride,
+            output: output, outputStride: outputStride, blockTable: blockTable, blockTableCount: blockTableCount,
+            firstPosition: firstPosition, scale: scale)
+        kernels.table.pointee.attend(&problem, rows.lowerBound, rows.upperBound)
+    }
+
+    /// Positions of a partition, which `attendPart` computes by itself.
+    package static let partitionSize = Int(CK_KV_PARTITION)
+    /// Floats of one row's partial result.
+    package static func partialWidth(headWidth: Int) -> Int { headWidth + Int(CK_PARTIAL_EXTRA) }
+
+    /// One partition's share of `attend`, for work that several threads divide along the positions.
+    ///
+    /// - Parameters:
+    ///   - rows: each must reach the partition: its query token sees position `partition * partitionSize`.
+    ///   - partials: `[rows, partialWidth(headWidth:)]`, written.
+    package func attendPart(
+        layer: Int, kvHead: Int, group: Int, rows: Range<Int>, partition: Int, query: UnsafePointer<Float>,
+        queryStride: Int, partials: UnsafeMutablePointer<Float>, blockTable: UnsafePointer<Int32>,
+        blockTableCount: Int, firstPosition: Int, scale: Float
+    ) {
+        if rows.isEmpty { return }
+        precondition(firstPosition + rows.lowerBound / group >= partition * Self.partitionSize && partition >= 0)
+        // Nothing is written to `output`.
+        var problem = problem(
+            layer: layer, kvHead: kvHead, group: group, rows: rows, query: query, queryStride: queryStride,
+            output: partials, outputStride: 0, blockTable: blockTable, blockTableCount: blockTableCount,
+            firstPosition: firstPosition, scale: scale)
+        kernels.table.pointee.attend_part(&problem, rows.lowerBound, rows.upperBound, partition, partials)
+    }
+
+    /// What `attend` gives for a row, from its partial results, `stride` floats apart: `output` is `[dh]`.
+    package func merge(
+        partials: UnsafePointer<Float>, partitions: Int, stride: Int, into output: UnsafeMutablePointer<Float>
+    ) {
+        kernels.table.pointee.merge_partitions(partials, partitions, stride, headWidth, output)
+    }
+
+    /// Checks everything that the kernel takes for granted.
+    private func problem(
+        layer: Int, kvHead: Int, group: Int, rows: Range<Int>, query: UnsafePointer<Float>, queryStride: Int,
+        output: UnsafeMutablePointer<Float>, outputStride: Int, blockTable: UnsafePointer<Int32>, blockTableCount: Int,
+        firstPosition: Int, scale: Float
+    ) -> ck_attention {
         precondition(layer >= 0 && layer < layerCount && kvHead >= 0 && kvHead < kvHeads && group > 0)
         let lastPosition = firstPosition + (rows.upperBound - 1) / group
         precondition(rows.lowerBound >= 0 && firstPosition >= 0 && lastPosition / Self.blockSize < blockTableCount)
@@ -79,12 +124,11 @@ package final class KeyValueCache: @unchecked Sendable {
         }
         let base = element(layer: layer, block: 0, head: kvHead)
         let headOffset = kvHead * group * headWidth
-        var problem = ck_attention(
+        return ck_attention(
             query: query + headOffset, output: output + headOffset, query_stride: queryStride,
             output_stride: outputStride, keys: keys.pointer + base, values: values.pointer + base,
             block_stride: kvHeads * headWidth * Self.blockSize, block_table: blockTable,
             first_position: firstPosition, group: group, head_width: headWidth, scale: scale)
-        kernels.table.pointee.attend(&problem, rows.lowerBound, rows.upperBound)
     }
 
     private func element(layer: Int, block: Int, head: Int) -> Int {

@@ -14,13 +14,13 @@ extension InferenceError {
             RPCError(.outOfRange, message, metadata: [MetadataKey.maxContextTokens: "\(contextLimit)"], cause: cause)
         case .modelNotFound: RPCError(.notFound, message, cause: cause)
         case .notReady: RPCError(.failedPrecondition, message, cause: cause)
-        case .queueFull, .outOfBlocks:
+        case .queueFull, .outOfBlocks, .outOfMemory:
             RPCError(.resourceExhausted, message, metadata: [MetadataKey.retryAfter: "1"], cause: cause)
         case .shardUnavailable, .draining: RPCError(.unavailable, message, cause: cause)
         case .deadlinePassed: RPCError(.deadlineExceeded, message, cause: cause)
         case .cancelled: RPCError(.cancelled, message, cause: cause)
         case .unsupportedModel: RPCError(.unimplemented, message, cause: cause)
-        case .dataLoss: RPCError(.dataLoss, message, cause: cause)
+        case .dataLoss: RPCError(.dataLoss, message, metadata: [MetadataKey.parameter: "model"], cause: cause)
         case .internalError: RPCError(.internalError, "the engine failed", cause: self)
         }
     }

@@ -9,6 +9,8 @@ struct BatchLayout {
         /// 0..<blockSize.
         let offset: Int
         let position: Int
+        /// Index in `spans`.
+        let span: Int
     }
 
     /// Some rows of one sequence and one kv head. Row `r` is query token `r / group`, head `r % group` of the group.
@@ -16,6 +18,14 @@ struct BatchLayout {
         let sequence: Int
         let kvHead: Int
         let rows: Range<Int>
+        /// The one partition of the positions that the item covers, and where its partial results go; nil covers all.
+        var part: Part?
+
+        struct Part {
+            let partition: Int
+            /// Offset in the stage's buffer of partial results, in floats.
+            let offset: Int
+        }
     }
 
     /// A sequence's part of the step.
@@ -25,6 +35,14 @@ struct BatchLayout {
         /// Where the block table begins in `blockTables`.
         let blockTableStart: Int
         let blockTableCount: Int
+        let tokenCount: Int
+        /// Where the partial results begin when threads divide the positions: [KVH, partitions, rows, partial width].
+        var partialsStart: Int?
+
+        /// Partitions of the positions that the last token sees.
+        var partitions: Int {
+            (startPosition + tokenCount - 1) / KeyValueCache.partitionSize + 1
+        }
     }
 
     let tokenIDs: [TokenID]
@@ -64,35 +82,79 @@ struct BatchLayout {
             spans.append(
                 Span(
                     firstToken: tokenIDs.count, startPosition: step.startPosition,
-                    blockTableStart: blockTables.count, blockTableCount: step.blockTable.count))
+                    blockTableStart: blockTables.count, blockTableCount: step.blockTable.count,
+                    tokenCount: step.tokenIDs.count))
             for (index, token) in step.tokenIDs.enumerated() {
                 let position = step.startPosition + index
                 tokenIDs.append(token)
                 slots.append(
                     Slot(
-                        block: step.blockTable[position / blockSize], offset: position % blockSize, position: position))
+                        block: step.blockTable[position / blockSize], offset: position % blockSize, position: position,
+                        span: spans.count - 1))
             }
             blockTables += step.blockTable
         }
         self.tokenIDs = tokenIDs
         self.slots = slots
-        self.spans = spans
         self.blockTables = blockTables
-        attention = Self.attentionItems(spans, tokenCount: total, model: model, threads: threads)
+        let parts = Self.partialItems(&spans, tokenCount: total, model: model, threads: threads)
+        attention = parts ?? Self.wholeItems(spans, tokenCount: total, model: model, threads: threads)
+        self.spans = spans
+    }
+
+    /// Steps up to this many tokens may divide attention along the positions.
+    static let partialTokens = 16
+    /// Partial results a step may have, in floats: 16 MiB.
+    static let partialCapacity = 4 << 20
+
+    /// For few tokens of few sequences: rows stay together and threads divide the positions, so that one long context
+    /// keeps all of them busy and is read once.
+    ///
+    /// - Returns: nil when the step has enough sequences to go round, or too many partial results.
+    private static func partialItems(
+        _ spans: inout [Span], tokenCount: Int, model: ModelConfiguration, threads: Int
+    ) -> [AttentionItem]? {
+        guard threads > 1, tokenCount <= partialTokens, spans.count < 2 * threads else { return nil }
+        let group = model.headCount / model.keyValueHeadCount
+        let width = KeyValueCache.partialWidth(headWidth: model.headWidth)
+        let size = KeyValueCache.partitionSize
+        var items: [AttentionItem] = []
+        var used = 0
+        for index in spans.indices {
+            let span = spans[index]
+            let rows = span.tokenCount * group
+            spans[index].partialsStart = used
+            // The longest context's partitions first would balance better still; they are all alike but the last.
+            for kvHead in 0..<model.keyValueHeadCount {
+                for partition in 0..<span.partitions {
+                    let first = max(0, partition * size - span.startPosition) * group
+                    let offset = used + ((kvHead * span.partitions + partition) * rows + first) * width
+                    items.append(
+                        AttentionItem(
+                            sequence: index, kvHead: kvHead, rows: first..<rows,
+                            part: AttentionItem.Part(partition: partition, offset: offset)))
+                }
+            }
+            used += model.keyValueHeadCount * span.partitions * rows * width
+        }
+        guard used <= partialCapacity else {
+            for index in spans.indices { spans[index].partialsStart = nil }
+            return nil
+        }
+        return items
     }
 
     /// Cuts attention into items: many rows share each converted cache block, yet every thread finds work. The cut does
     /// not change results.
-    private static func attentionItems(
+    private static func wholeItems(
         _ spans: [Span], tokenCount: Int, model: ModelConfiguration, threads: Int
     ) -> [AttentionItem] {
         let group = model.headCount / model.keyValueHeadCount
         let allRows = tokenCount * model.headCount
-        let rowsPerItem = min(max(allRows / (threads * 4), 1), 8 * group)
+        let rowsPerItem = min(max(allRows / (threads * 4), group), 8 * group)
         var items: [AttentionItem] = []
         for (index, span) in spans.enumerated() {
-            let end = index + 1 < spans.count ? spans[index + 1].firstToken : tokenCount
-            let rows = (end - span.firstToken) * group
+            let rows = span.tokenCount * group
             for kvHead in 0..<model.keyValueHeadCount {
                 for start in stride(from: 0, to: rows, by: rowsPerItem) {
                     items.append(

@@ -18,6 +18,8 @@ struct StageScratch {
     let attention: AlignedBuffer<Float>
     /// silu(gate) * up, [T, F].
     let activated: AlignedBuffer<Float>
+    /// Partial results of attention, laid out by ``BatchLayout``; touched only as far as contexts reach.
+    let partials: AlignedBuffer<Float>
 
     init(
         model configuration: ModelConfiguration, layers: [LayerWeights], head: OutputHead?, tokens: Int, threads: Int
@@ -39,6 +41,7 @@ struct StageScratch {
         queryKeyValue = try AlignedBuffer(count: tokens * (queryWidth + 2 * keyValueWidth))
         attention = try AlignedBuffer(count: tokens * queryWidth)
         activated = try AlignedBuffer(count: tokens * configuration.feedForwardWidth)
+        partials = try AlignedBuffer(count: threads > 1 ? BatchLayout.partialCapacity : 0)
     }
 }
 

@@ -154,25 +154,55 @@ package final class TransformerStage: ModelStage {
 
         let attended = scratch.attention.pointer
         let scale = 1 / Float(headWidth).squareRoot()
+        let group = model.headCount / model.keyValueHeadCount
         pool.forEachChunk(of: layout.attention.count, chunk: 1) { chunk in
             for item in layout.attention[chunk] {
                 let span = layout.spans[item.sequence]
                 guard let tables = blockTables.baseAddress else { continue }
-                cache.attend(
-                    layer: index, kvHead: item.kvHead, group: model.headCount / model.keyValueHeadCount,
-                    rows: item.rows,
-                    query: projected + span.firstToken * stride, queryStride: stride,
-                    output: attended + span.firstToken * queryWidth, outputStride: queryWidth,
-                    blockTable: tables + span.blockTableStart, blockTableCount: span.blockTableCount,
-                    firstPosition: span.startPosition, scale: scale)
+                let query = projected + span.firstToken * stride
+                let blockTable = tables + span.blockTableStart
+                if let part = item.part {
+                    cache.attendPart(
+                        layer: index, kvHead: item.kvHead, group: group, rows: item.rows, partition: part.partition,
+                        query: query, queryStride: stride, partials: scratch.partials.pointer + part.offset,
+                        blockTable: blockTable, blockTableCount: span.blockTableCount,
+                        firstPosition: span.startPosition, scale: scale)
+                } else {
+                    cache.attend(
+                        layer: index, kvHead: item.kvHead, group: group, rows: item.rows, query: query,
+                        queryStride: stride, output: attended + span.firstToken * queryWidth,
+                        outputStride: queryWidth, blockTable: blockTable, blockTableCount: span.blockTableCount,
+                        firstPosition: span.startPosition, scale: scale)
+                }
             }
         }
         pool.barrier()
 
-        let values = scratch.attended.prepare(tokens: tokens, thread: thread, pool: pool) { token, _ in
-            UnsafePointer(attended + token * queryWidth)
+        let values = scratch.attended.prepare(tokens: tokens, thread: thread, pool: pool) { token, row in
+            guard mergePartials(token: token, layout: layout, into: row) else {
+                return UnsafePointer(attended + token * queryWidth)
+            }
+            return UnsafePointer(row)
         }
         accumulate(layer.attentionOutput, values, tokens: tokens, into: hidden)
+    }
+
+    /// Puts a token's attention result together when threads divided the positions; false when they did not.
+    private func mergePartials(token: Int, layout: BatchLayout, into row: UnsafeMutablePointer<Float>) -> Bool {
+        let slot = layout.slots[token]
+        let span = layout.spans[slot.span]
+        guard let start = span.partialsStart else { return false }
+        let group = model.headCount / model.keyValueHeadCount
+        let width = KeyValueCache.partialWidth(headWidth: model.headWidth)
+        let rows = span.tokenCount * group
+        for head in 0..<model.headCount {
+            let first = head / group * span.partitions * rows + (token - span.firstToken) * group + head % group
+            cache.merge(
+                partials: scratch.partials.pointer + start + first * width,
+                partitions: slot.position / KeyValueCache.partitionSize + 1, stride: rows * width,
+                into: row + head * model.headWidth)
+        }
+        return true
     }
 
     /// Inside the pool region: hidden += Wdown · (silu(Wgate · x) * (Wup · x)) with x = norm(hidden).

@@ -38,7 +38,7 @@ import Testing
         var outcome = Outcome()
         for await event in generation.events {
             switch event {
-            case .started(let logprobs): outcome.promptLogprobs = logprobs
+            case .started(let logprobs, _): outcome.promptLogprobs = logprobs
             case .token(let token, let logprob):
                 outcome.tokens.append(token)
                 if let logprob { outcome.logprobs.append(logprob) }

@@ -98,7 +98,7 @@ import Transformer
             let generation = try engine.submit(EngineRequest(promptTokenIDs: oracle.tokens, sampling: sampling))
             var found: [TokenLogprob] = []
             for await event in generation.events {
-                if case .started(let logprobs?) = event { found = logprobs }
+                if case .started(let logprobs?, _) = event { found = logprobs }
             }
             #expect(found.map(\.tokenID) == Array(oracle.tokens.dropFirst()))
             for (ours, theirs) in zip(found, oracle.top) {

@@ -42,11 +42,12 @@ struct ClusterFixture {
 
     /// Starts a cluster in `scratch`, runs `body`, and ends the cluster.
     static func with<Result>(
-        shards: Int, scratch: String, _ body: (ClusterFixture) async throws -> Result
+        shards: Int, scratch: String, arguments: [String] = [], _ body: (ClusterFixture) async throws -> Result
     ) async throws -> Result {
         let home = HomeDirectory(path: scratch + "/home")
         let up = try await fathom(
-            ["up", "--detach", "--home", home.path, "--shards", String(shards), "--threads", "1"], scratch: scratch)
+            ["up", "--detach", "--home", home.path, "--shards", String(shards), "--threads", "1"] + arguments,
+            scratch: scratch)
         try #require(up.status == 0, "\(up.output)\nrun `make models` if a model is missing")
         do {
             let result = try await body(ClusterFixture(home: home, cluster: try ClusterFile.load(home)))
@@ -73,6 +74,31 @@ struct ClusterFixture {
         return (Int(response.status.code), String(buffer: body))
     }
 
+    /// States of the text models, by name.
+    func states() async throws -> [String: String] {
+        struct List: Decodable {
+            struct Model: Decodable {
+                var id: String
+                var state: String?
+            }
+            var data: [Model]
+        }
+        let (_, body) = try await request(.GET, "/v1/models")
+        let models = try JSONDecoder().decode(List.self, from: Data(body.utf8)).data
+        return Dictionary(uniqueKeysWithValues: models.compactMap { model in model.state.map { (model.id, $0) } })
+    }
+
+    /// Anonymous memory of each shard in bytes, by name.
+    func shardMemory() throws -> [String: Int] {
+        var result: [String: Int] = [:]
+        for member in cluster.processes where member.kind == "shard" {
+            let line = try read("/proc/\(member.pid)/status").split(separator: "\n").first { $0.hasPrefix("RssAnon") }
+            let kibibytes = try #require(line?.split(whereSeparator: \.isWhitespace).dropFirst().first)
+            result[member.name] = try #require(Int(kibibytes)) << 10
+        }
+        return result
+    }
+
     /// Named as OpenAI names them.
     private struct CompletionBody: Encodable {
         var model: String
@@ -83,12 +109,12 @@ struct ClusterFixture {
     }
 
     /// Greedy text of a completion.
-    func complete(_ prompt: String, maxTokens: Int = 24) async throws -> String {
+    func complete(_ prompt: String, model: String? = nil, maxTokens: Int = 24) async throws -> String {
         struct Answer: Decodable {
             struct Choice: Decodable { var text: String }
             var choices: [Choice]
         }
-        let body = CompletionBody(model: cluster.model, prompt: prompt, max_tokens: maxTokens)
+        let body = CompletionBody(model: model ?? cluster.model, prompt: prompt, max_tokens: maxTokens)
         let json = String(decoding: try JSONEncoder().encode(body), as: UTF8.self)
         let (status, answer) = try await request(.POST, "/v1/completions", json: json)
         try #require(status == 200, "HTTP \(status): \(answer)")

@@ -151,6 +151,52 @@ struct ClusterSerialTests {
         }
     }
 
+    @Test("two models take turns in the memory of one, a broken one hurts nobody, and memory comes back")
+    func severalModels() async throws {
+        let model = try ModelRegistry.standard().textModel(ModelCatalogue.defaultTextModel).path
+        try await withTemporaryDirectory { scratch in
+            let broken = scratch + "/broken.gguf"
+            try Data(contentsOf: URL(fileURLWithPath: model)).prefix(20_000_000).write(to: URL(fileURLWithPath: broken))
+            let arguments = [
+                "--model", "first=\(model)", "--model", "second=\(model)", "--model", "broken=\(broken)",
+                "--shard-option", "kv-blocks=512", "--memory-budget", "300MiB",
+            ]
+            try await ClusterFixture.with(shards: 2, scratch: scratch, arguments: arguments) { fixture in
+                let prompt = "The capital of France is"
+                let text = try await fixture.complete(prompt, model: "first")
+                let before = try fixture.shardMemory()
+                #expect(try await fixture.complete(prompt, model: "second") == text)
+                #expect(try await fixture.states() == ["first": "not_loaded", "second": "loaded", "broken": "failed"])
+
+                for (name, status) in [("broken", 500), ("third", 404)] {
+                    let (code, body) = try await fixture.request(
+                        .POST, "/v1/completions", json: #"{"model": "\#(name)", "prompt": "x", "max_tokens": 1}"#)
+                    #expect(code == status && body.contains(name == "broken" ? "unusable" : "second"), "\(body)")
+                }
+                // Many at once for both: each waits for its model.
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for index in 0..<12 {
+                        group.addTask {
+                            _ = try await fixture.complete("\(index): \(prompt)", model: ["first", "second"][index % 2])
+                        }
+                    }
+                    try await group.waitForAll()
+                }
+                for index in 0..<6 {
+                    _ = try await fixture.complete("again \(index)", model: ["first", "second"][index % 2])
+                }
+                #expect(try await fixture.request(.GET, "/readyz").status == 200)
+                for (shard, after) in try fixture.shardMemory() {
+                    let start = try #require(before[shard])
+                    #expect(after < start + 60 << 20, "\(shard) grew from \(start) to \(after) bytes")
+                }
+                let status = try await ClusterFixture.fathom(
+                    ["status", "--home", fixture.home.path], scratch: scratch)
+                #expect(status.status == 0 && status.output.contains("memory budget"), "\(status.output)")
+            }
+        }
+    }
+
     @Test("when the supervisor is killed nothing of the cluster is left")
     func supervisorKilled() async throws {
         try await withTemporaryDirectory { scratch in

@@ -102,7 +102,7 @@ struct ClusterPlanTests {
 
     private func settings(_ change: (inout ClusterSettings) -> Void = { _ in }) -> ClusterSettings {
         var settings = ClusterSettings(
-            executableDirectory: "/bin", shards: 3, modelName: "m", modelPath: "/m.gguf", encoderPath: "/e")
+            executableDirectory: "/bin", shards: 3, models: [.init(name: "m", path: "/m.gguf")], encoderPath: "/e")
         change(&settings)
         return settings
     }
@@ -147,6 +147,7 @@ struct ClusterPlanTests {
         #expect(value("--threads") == "4")
         #expect(value("--instance") == "shard-1")
         #expect(value("--ready-file") == "/home/run/shard-1.ready")
+        #expect(value("--model") == "m=/m.gguf")
     }
 
     @Test("shards alone need no monitor")

@@ -53,4 +53,42 @@ struct ReadinessTests {
             #expect(model["max_model_len"] == 2_048)
         }
     }
+
+    private static let threeModels: [(String, Fathom_Shard_V1_ModelDescription.State)] = [
+        ("small", .absent), ("large", .ready), ("odd", .failed),
+    ]
+
+    @Test("several models are listed with their state, chosen by name, and need not be loaded to be ready")
+    func severalModels() async throws {
+        try await withGateway { gateway in
+            gateway.head.setDescription { description in
+                description.models = Self.threeModels.map { name, state in
+                    var model = Fathom_Shard_V1_ModelDescription()
+                    model.name = name
+                    model.state = state
+                    model.maxContextTokens = 512
+                    model.millisecondsSinceLastToken = state == .ready ? 5 : .max
+                    return model
+                }
+            }
+            try await eventually("three models") {
+                try await gateway.get("/v1/models").json["data"]?.array?.count == 4
+            }
+            let models = try await gateway.get("/v1/models").json["data"]?.array ?? []
+            #expect(models.prefix(3).compactMap { $0["state"]?.string } == ["not_loaded", "loaded", "failed"])
+            try await expect(200, reason: "not_loaded", gateway)
+
+            let known = try await gateway.post("/v1/completions", ["model": "large", "prompt": "a", "max_tokens": 1])
+            #expect(known.status == 200 && gateway.head.seen.requests.last?.model == "large")
+            let first = try await gateway.post("/v1/completions", ["prompt": "a", "max_tokens": 1])
+            #expect(first.status == 200 && gateway.head.seen.requests.last?.model == "small")
+            let unknown = try await gateway.post("/v1/completions", ["model": "tiny-instruct", "prompt": "a"])
+            #expect(unknown.status == 404 && unknown.text.contains("small, large, odd"))
+
+            gateway.head.setDescription { $0.models[1].millisecondsSinceLastToken = 9_000 }
+            try await expect(503, reason: "model large", gateway)
+            gateway.head.setDescription { $0.models[1].state = .evicting }
+            try await expect(200, reason: "unloading", gateway)
+        }
+    }
 }

@@ -5,14 +5,15 @@ import Testing
 ///
 /// The model keeps what every slot of every block holds. Its "language model" hashes the tokens found in the slots of a
 /// sequence's block table, so that a block shared by mistake, a wrong position or a lost token changes the output.
+/// Prompts begin alike and outputs repeat themselves, so that prefixes are shared and guesses come true.
 struct SchedulerSimulation {
     struct Slot: Equatable {
-        var sequenceID: SequenceID
         var position: Int
         var token: TokenID
     }
 
     struct Request {
+        var tenant: String
         var prompt: [TokenID]
         var sampling: SamplingParameters
         var generated: [TokenID] = []
@@ -46,14 +47,18 @@ struct SchedulerSimulation {
         SchedulerConfiguration(
             maxBatchedTokens: budget, maxRunningSequences: running, maxWaitingSequences: waiting, stageCount: stages,
             kvBlockCount: blocks, kvBlockSize: blockSize, maxContextTokens: 64, vocabularySize: vocabularySize,
-            endOfGenerationTokenIDs: [endToken])
+            endOfGenerationTokenIDs: [endToken], maxDraftTokens: budget / 2)
     }
 
-    /// The next token of the pretended model.
+    /// The next token of the pretended model: mostly decided by the last token alone, so that texts run in circles.
     static func nextToken(after history: [TokenID]) -> TokenID {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for token in history { hash = (hash ^ UInt64(token)) &* 0x100_0000_01B3 }
-        return TokenID((hash >> 20) % UInt64(vocabularySize))
+        func hash(_ tokens: some Swift.Sequence<TokenID>) -> UInt64 {
+            var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+            for token in tokens { hash = (hash ^ UInt64(token)) &* 0x100_0000_01B3 }
+            return hash >> 20
+        }
+        let whole = hash(history)
+        return TokenID(whole % 8 == 0 ? whole % UInt64(vocabularySize) : hash(history.suffix(1)) % 24)
     }
 
     /// What a request generates when it is alone.
@@ -104,7 +109,12 @@ struct SchedulerSimulation {
         let id = SequenceID(rawValue: nextID)
         nextID += 1
         let length = Int(random.next() % 23) + 1
-        let prompt = (0..<length).map { _ in TokenID(random.next() % UInt64(Self.vocabularySize)) }
+        let common = Int(random.next() % UInt64(length + 1))
+        let family = TokenID(random.next() % 3)
+        let prompt = (0..<length).map { index in
+            index < common
+                ? TokenID(index) * 7 + family : TokenID(random.next() % UInt64(Self.vocabularySize))
+        }
         var sampling = SamplingParameters(maxTokens: Int(random.next() % 30), temperature: 0)
         sampling.ignoreEOS = random.next() % 2 == 0
         if random.next() % 4 == 0 { sampling.promptLogprobs = 1 }
@@ -112,7 +122,7 @@ struct SchedulerSimulation {
         let tenant = "tenant-\(random.next() % 3)"
         do {
             try scheduler.add(id, tenant: tenant, promptTokenIDs: prompt, sampling: sampling)
-            requests[id] = Request(prompt: prompt, sampling: sampling)
+            requests[id] = Request(tenant: tenant, prompt: prompt, sampling: sampling)
         } catch {
             #expect(error.code == .queueFull)
             #expect(scheduler.waitingCount >= scheduler.configuration.maxWaitingSequences)
@@ -148,16 +158,29 @@ struct SchedulerSimulation {
         func slot(_ position: Int) -> Int { Int(step.blockTable[position / size]) * size + position % size }
         for (offset, token) in step.tokenIDs.enumerated() {
             let position = step.startPosition + offset
-            slots[slot(position)] = Slot(sequenceID: id, position: position, token: token)
+            slots[slot(position)] = Slot(position: position, token: token)
         }
+        let known = requests[id].map { $0.prompt + $0.generated } ?? []
         var history: [TokenID] = []
-        for position in 0..<(step.startPosition + step.tokenIDs.count) {
+        for position in 0..<(step.startPosition + step.tokenIDs.count - step.draftCount) {
             let found = slots[slot(position)]
-            #expect(found?.sequenceID == id && found?.position == position, "\(id) lost position \(position)")
+            #expect(found == Slot(position: position, token: known[position]), "\(id) lost position \(position)")
             history.append(found?.token ?? 0)
         }
         var result = SequenceResult(sequenceID: id)
-        if step.sample { result.tokenID = Self.nextToken(after: history) }
+        if step.sample {
+            for guess in step.draftTokenIDs + [TokenID.max] {
+                let token = Self.nextToken(after: history)
+                result.sampled.append(SampledToken(tokenID: token))
+                if token != guess { break }
+                history.append(slots[slot(history.count)]?.token ?? 0)
+            }
+        }
+        return answeringPrompt(step, result)
+    }
+
+    private func answeringPrompt(_ step: SequenceStep, _ answer: SequenceResult) -> SequenceResult {
+        var result = answer
         let known = step.tokenIDs.dropFirst() + (step.nextTokenID.map { [$0] } ?? [])
         if step.promptLogprobs { result.promptLogprobs = known.map { TokenLogprob(tokenID: $0, logprob: -1) } }
         return result
@@ -170,7 +193,7 @@ struct SchedulerSimulation {
             let id = update.sequenceID
             #expect(requests[id]?.isCancelled == false, "a cancelled sequence was updated")
             #expect(requests[id]?.finishReason == nil, "a finished sequence was updated")
-            if let token = update.tokenID { requests[id]?.generated.append(token) }
+            requests[id]?.generated += update.sampled.map(\.tokenID)
             if let logprobs = update.promptLogprobs {
                 #expect(requests[id]?.promptLogprobCount == nil, "prompt log-probabilities came twice")
                 #expect(logprobs.map(\.tokenID) == requests[id].map { Array($0.prompt.dropFirst()) })
@@ -188,10 +211,13 @@ struct SchedulerSimulation {
             #expect(owners[sequence.id]?.count == sequence.blockTable.count, "a block is twice in one table")
             #expect(sequence.blockTable.count * scheduler.configuration.kvBlockSize >= sequence.computedCount)
         }
-        let all = owners.values.flatMap { $0 }
-        #expect(Set(all).count == all.count, "a block is in two tables")
-        #expect(scheduler.blocks.usedBlockCount == all.count, "blocks leaked")
-        #expect(all.allSatisfy { scheduler.blocks.referenceCount(of: $0) == 1 })
+        var holders: [Int32: [SequenceID]] = [:]
+        for (id, table) in owners { for block in table { holders[block, default: []].append(id) } }
+        #expect(scheduler.blocks.usedBlockCount == holders.count, "blocks leaked")
+        for (block, ids) in holders {
+            #expect(scheduler.blocks.referenceCount(of: block) == ids.count)
+            #expect(Set(ids.map { requests[$0]?.tenant }).count == 1, "block \(block) is shared between tenants")
+        }
         #expect(scheduler.running.count <= scheduler.configuration.maxRunningSequences)
         let ids = scheduler.running.map(\.id)
         #expect(ids == ids.sorted())

@@ -5,6 +5,8 @@ import Testing
     @Test("random programs keep every invariant and every output", arguments: [1, 2, 3], [6, 16, 40] as [Int])
     func randomPrograms(stages: Int, blocks: Int) throws {
         var preemptions = 0
+        var prefixHits = 0
+        var acceptedGuesses = 0
         for seed in 0..<12 {
             let configuration = SchedulerSimulation.configuration(
                 stages: stages, blocks: blocks, budget: seed % 3 == 0 ? 3 : 12)
@@ -13,7 +15,10 @@ import Testing
             try simulation.drain()
             simulation.checkOutputs()
             preemptions += simulation.scheduler.preemptionCount
+            prefixHits += simulation.scheduler.prefixHitTokens
+            acceptedGuesses += simulation.scheduler.acceptedTokens
         }
+        #expect(prefixHits > 0 && acceptedGuesses > 0, "nothing was shared or guessed")
         // The small caches are there to cause preemptions; without any the test would say nothing about them.
         if blocks <= 16 { #expect(preemptions > 0) }
     }
@@ -36,7 +41,9 @@ import Testing
     }
 
     private func answer(_ batch: StepBatch) -> [SequenceResult] {
-        batch.sequences.map { SequenceResult(sequenceID: $0.sequenceID, tokenID: $0.sample ? 9 : nil) }
+        batch.sequences.map {
+            SequenceResult(sequenceID: $0.sequenceID, sampled: $0.sample ? [SampledToken(tokenID: 9)] : [])
+        }
     }
 
     private func batch(_ scheduler: inout Scheduler) throws -> StepBatch {
@@ -162,12 +169,14 @@ import Testing
         try add(&scheduler, 1)
         let batch = try self.batch(&scheduler)
         let id = SequenceID(rawValue: 1)
+        let one = SampledToken(tokenID: 1)
         let wrong: [[SequenceResult]] = [
             [],
-            [SequenceResult(sequenceID: SequenceID(rawValue: 2), tokenID: 1)],
+            [SequenceResult(sequenceID: SequenceID(rawValue: 2), sampled: [one])],
             [SequenceResult(sequenceID: id)],
-            [SequenceResult(sequenceID: id, tokenID: 500)],
-            [SequenceResult(sequenceID: id, tokenID: 1, promptLogprobs: [TokenLogprob(tokenID: 1, logprob: 0)])],
+            [SequenceResult(sequenceID: id, sampled: [SampledToken(tokenID: 500)])],
+            [SequenceResult(sequenceID: id, sampled: [one, one])],
+            [SequenceResult(sequenceID: id, sampled: [one], promptLogprobs: [TokenLogprob(tokenID: 1, logprob: 0)])],
         ]
         for results in wrong {
             #expect(throws: InferenceError.self) { try scheduler.apply(stepID: batch.stepID, results: results) }

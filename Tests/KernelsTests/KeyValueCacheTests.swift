@@ -69,6 +69,42 @@ private struct Problem {
         return output
     }
 
+    /// The same, partition by partition.
+    func attendInParts(_ cache: KeyValueCache) -> [Float] {
+        var output = [Float](repeating: .nan, count: queries * stride)
+        let size = KeyValueCache.partitionSize
+        let partialWidth = KeyValueCache.partialWidth(headWidth: width)
+        let rows = queries * group
+        let count = (positions - 1) / size + 1
+        for head in 0..<kvHeads {
+            var partials = [Float](repeating: .nan, count: count * rows * partialWidth)
+            for partition in 0..<count {
+                let first = max(0, partition * size - (positions - queries)) * group
+                partials.withUnsafeMutableBufferPointer { partials in
+                    guard let base = partials.baseAddress else { return }
+                    cache.attendPart(
+                        layer: 1, kvHead: head, group: group, rows: first..<rows, partition: partition, query: query,
+                        queryStride: stride, partials: base + (partition * rows + first) * partialWidth,
+                        blockTable: blockTable, blockTableCount: blockTable.count,
+                        firstPosition: positions - queries, scale: scale)
+                }
+            }
+            for row in 0..<rows {
+                let seen = (positions - queries + row / group) / size + 1
+                var merged = [Float](repeating: 0, count: width)
+                partials.withUnsafeBufferPointer { partials in
+                    guard let base = partials.baseAddress else { return }
+                    cache.merge(
+                        partials: base + row * partialWidth, partitions: seen, stride: rows * partialWidth,
+                        into: &merged)
+                }
+                let place = row / group * stride + (head * group + row % group) * width
+                output.replaceSubrange(place..<place + width, with: merged)
+            }
+        }
+        return output
+    }
+
     func reference() -> [Float] {
         func half(_ x: Float) -> Double {
             var bits = halfBits(x)
@@ -108,7 +144,7 @@ private struct Problem {
     @Test(
         "attention equals the plain formula and all sets agree to the bit",
         arguments: [(1, 1, 16), (3, 3, 64), (2, 4, 80), (1, 7, 128), (1, 2, 256)],
-        [(1, 1), (15, 1), (16, 1), (17, 17), (33, 20), (70, 9)])
+        [(1, 1), (15, 1), (16, 1), (17, 17), (33, 20), (70, 9), (128, 1), (129, 2), (150, 30), (300, 5)])
     func agrees(shape: (Int, Int, Int), length: (Int, Int)) throws {
         let problem = Problem(
             kvHeads: shape.0, group: shape.1, width: shape.2, positions: length.0, queries: length.1,
@@ -130,6 +166,18 @@ private struct Problem {
             for chunk in [1, 2, 3, 5, 7, 8, 11, 64] {
                 expectSameBits(problem.attend(cache, chunk: chunk), whole, "chunk \(chunk) \(set.instructionSet)")
             }
+        }
+    }
+
+    @Test(
+        "partitions computed apart and merged give the same bits",
+        arguments: [(1, 1), (128, 2), (129, 3), (150, 30), (400, 5)])
+    func partitions(positions: Int, queries: Int) throws {
+        let problem = Problem(kvHeads: 2, group: 3, width: 48, positions: positions, queries: queries, seed: 6)
+        for set in try [genericSet()] + simdSets {
+            let cache = try problem.cache(set)
+            expectSameBits(
+                problem.attendInParts(cache), problem.attend(cache, chunk: 8), "\(positions) \(set.instructionSet)")
         }
     }
 

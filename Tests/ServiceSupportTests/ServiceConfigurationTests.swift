@@ -105,12 +105,14 @@ struct ServiceConfigurationTests {
         #expect(try load(flags: ["threads": ""], yaml: "threads: 9").int("threads", default: 5) == 5)
     }
 
-    @Test("a list is a sequence in the file and comma-separated elsewhere")
+    @Test("a list is a sequence in the file, a repeated flag, and comma-separated elsewhere")
     func lists() throws {
         #expect(try load(yaml: "peers: [a, b ]").strings("peers") == ["a", "b"])
         #expect(try load(yaml: "peers: a, b").strings("peers") == ["a", "b"])
         #expect(try load(environment: ["FATHOM_TEST_PEERS": "a,,b"]).strings("peers") == ["a", "b"])
         #expect(try load(flags: ["peers": "x"], yaml: "peers: [a, b]").strings("peers") == ["x"])
+        #expect(try load(flags: ["peers": ["a,b", "c"] as [String]], yaml: "peers: x").strings("peers") == ["a,b", "c"])
+        #expect(try load(flags: ["peers": [] as [String]], yaml: "peers: x").strings("peers") == ["x"])
         #expect(try load().strings("peers") == [])
     }
 

@@ -13,7 +13,7 @@ struct ByteTokenizer: Tokenizer {
     /// A model with this tokeniser and no chat template.
     var model: ServedModel {
         ServedModel(
-            name: "fake", digest: "digest", architecture: "fake", tokenizer: self, chatTemplate: nil, created: 1)
+            name: "fake", digest: "digest", architecture: "fake", tokenizer: self, chatTemplate: nil)
     }
 
     var vocabularySize: Int { 300 }

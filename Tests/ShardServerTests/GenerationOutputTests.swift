@@ -21,8 +21,10 @@ import WireProtocols
         var output = output
         var text = ""
         var ids: [TokenID] = []
-        for event in [.started(promptLogprobs: nil)] + tokens.map({ EngineEvent.token($0, nil) }) + [.finished(reason)]
-        {
+        let events =
+            [EngineEvent.started(promptLogprobs: nil, cachedTokens: 1)] + tokens.map { .token($0, nil) }
+            + [.finished(reason)]
+        for event in events {
             for message in try output.messages(for: event, now: start + .milliseconds(5)) {
                 switch message.kind {
                 case .delta(let delta):
@@ -77,7 +79,7 @@ import WireProtocols
     func echo() throws {
         var output = output(echo: true)
         let logprob = TokenLogprob(tokenID: 105, logprob: -0.5, top: [TopLogprob(tokenID: 106, logprob: -0.25)])
-        let messages = try output.messages(for: .started(promptLogprobs: [logprob]), now: start)
+        let messages = try output.messages(for: .started(promptLogprobs: [logprob], cachedTokens: 0), now: start)
         guard case .started(let started)? = messages.first?.kind else {
             Issue.record("no started message")
             return

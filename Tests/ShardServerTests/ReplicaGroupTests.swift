@@ -119,12 +119,12 @@ import WireProtocols
         let alone = try await outcomes([0..<6], count: 4)
         // The middle stage keeps its port, so that the head finds it again.
         try await withThrowingTaskGroup(of: Void.self) { tasks in
-            let last = try TestStage(ranges: ranges, index: 2, next: nil)
+            let last = try await TestStage(ranges: ranges, index: 2, next: nil)
             // Not in the group, because it must die alone.
             let lastTask = Task { try await last.run() }
             let lastTarget = try await last.target()
             guard case .address(_, let lastPort) = lastTarget else { return }
-            let middle = try TestStage(ranges: ranges, index: 1, next: lastTarget)
+            let middle = try await TestStage(ranges: ranges, index: 1, next: lastTarget)
             tasks.addTask { try await middle.run() }
             let middleTarget = try await middle.target()
 
@@ -147,7 +147,7 @@ import WireProtocols
                 }
                 #expect(cut.code == .unavailable)
 
-                let revived = try TestStage(ranges: ranges, index: 2, next: nil, port: lastPort)
+                let revived = try await TestStage(ranges: ranges, index: 2, next: nil, port: lastPort)
                 try await withThrowingTaskGroup(of: Void.self) { revival in
                     revival.addTask { try await revived.run() }
                     try await group.waitUntilServing()
@@ -163,7 +163,7 @@ import WireProtocols
     @Test("stages of different models, layers or caches do not join")
     func join() async throws {
         let ranges = [0..<3, 3..<6]
-        let stage = try TestStage(ranges: ranges, index: 1, next: nil)
+        let stage = try await TestStage(ranges: ranges, index: 1, next: nil)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await stage.run() }
             let client = WireClient(target: try await stage.target(), logger: TestGroup.quiet)
@@ -189,9 +189,9 @@ import WireProtocols
             #expect(try await code { $0.stageIndex = 2 } == .failedPrecondition)
             #expect(try await code { $0.kvBlockCount = 65 } == .failedPrecondition)
             #expect(try await code { $0.kvBlockSize = 16 } == .failedPrecondition)
-            #expect(!stage.service.isJoined)
+            #expect(!stage.isJoined)
             #expect(try await code { _ in } == nil)
-            #expect(stage.service.isJoined)
+            #expect(stage.isJoined)
             await client.close()
             tasks.cancelAll()
         }

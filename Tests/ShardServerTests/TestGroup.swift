@@ -2,6 +2,7 @@ import Engine
 import InferenceCore
 import Logging
 import ShardServer
+import Testing
 import Tokenization
 import Wire
 import WireProtocols
@@ -13,6 +14,19 @@ struct TestModel: Sendable {
 
     /// The exact integer model with one token per byte.
     static let fake = TestModel(makeStage: { FakeStage(layers: $0) }, served: ByteTokenizer().model)
+
+    /// Of this model alone.
+    func catalog() -> ModelCatalog {
+        let catalog = ModelCatalog(names: [served.name]) { _ in
+            ModelCard(
+                name: served.name, path: "", digest: served.digest, architecture: served.architecture,
+                maxContextTokens: 128, vocabularySize: 300, layers: 0..<1, kvBlockCount: 64, byteCount: 1, created: 1)
+        }
+        _ = try? catalog.load(0)
+        return catalog
+    }
+
+    var residency: ModelResidency { ModelResidency(byteCounts: [1], budget: nil, maxWaiterCount: 64) }
 }
 
 /// A replica group of stages in this process, joined by real sockets on loopback.
@@ -30,7 +44,7 @@ struct TestGroup {
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             var next: WireTarget?
             for index in ranges.indices.dropFirst().reversed() {
-                let stage = try TestStage(ranges: ranges, index: index, next: next, model: model)
+                let stage = try await TestStage(ranges: ranges, index: index, next: next, model: model)
                 tasks.addTask { try await stage.run() }
                 next = try await stage.target()
             }
@@ -45,39 +59,45 @@ struct TestGroup {
         _ body: @escaping @Sendable (TestGroup) async throws -> Result
     ) async throws -> Result {
         let head = try makeHead(ranges, next: next, model: model, joinTimeout: joinTimeout)
+        try await head.pool.preload(0)
         return try await withThrowingTaskGroup(of: Void.self) { tasks in
-            if let link = head.link { tasks.addTask { try await link.run() } }
+            tasks.addTask { try await head.pool.run() }
             tasks.addTask { try await head.server.run() }
             defer { tasks.cancelAll() }
             let address = try await head.server.boundAddress()
             let client = WireClient(target: .address(host: address.host, port: address.port), logger: quiet)
-            let result = try await body(TestGroup(engine: head.engine, client: client))
+            let engine = try #require(head.pool.snapshot(of: 0).model).engine
+            let result = try await body(TestGroup(engine: engine, client: client))
             await client.close()
-            await head.engine.shutdown(deadline: .now + .seconds(5))
             return result
         }
     }
 
     private static func makeHead(
         _ ranges: [Range<Int>], next: WireTarget?, model: TestModel, joinTimeout: Duration
-    ) throws -> (engine: InferenceEngine, link: WirePipelineLink?, server: WireServer) {
-        let stage = try model.makeStage(ranges[0])
-        let plan = StagePlan(stage: stage, modelDigest: model.served.digest, stageIndex: 0, stageCount: ranges.count)
-        let group = ReplicaGroup(stageIndex: 0, layers: ranges[0], weightByteCount: 1, address: { "head" })
-        let link = next.map {
-            WirePipelineLink(
-                client: WireClient(target: $0, logger: quiet), plan: plan.next(layerEnd: ranges[0].upperBound),
-                group: group, joinTimeout: joinTimeout, logger: quiet)
+    ) throws -> (pool: ModelPool<HeadModel>, server: WireServer) {
+        let catalog = model.catalog()
+        let pool = ModelPool(names: catalog.names, residency: model.residency) { _ in
+            let stage = try model.makeStage(ranges[0])
+            let plan = StagePlan(
+                stage: stage, modelDigest: model.served.digest, stageIndex: 0, stageCount: ranges.count)
+            let group = ReplicaGroup(stageIndex: 0, layers: ranges[0], weightByteCount: 1, address: { "head" })
+            let link = next.map {
+                WirePipelineLink(
+                    client: WireClient(target: $0, logger: quiet), plan: plan.next(layerEnd: ranges[0].upperBound),
+                    group: group, joinTimeout: joinTimeout, logger: quiet)
+            }
+            let engine = InferenceEngine(
+                stage: stage, link: link,
+                configuration: EngineConfiguration(
+                    maxRunningSequences: 8, maxWaitingSequences: 64, stageCount: ranges.count,
+                    endOfGenerationTokenIDs: model.served.tokenizer.endOfGenerationTokenIDs,
+                    heartbeatInterval: .milliseconds(20)))
+            return HeadModel(served: model.served, engine: engine, group: group, link: link)
         }
-        let engine = InferenceEngine(
-            stage: stage, link: link,
-            configuration: EngineConfiguration(
-                maxRunningSequences: 8, maxWaitingSequences: 64, stageCount: ranges.count,
-                endOfGenerationTokenIDs: model.served.tokenizer.endOfGenerationTokenIDs,
-                heartbeatInterval: .milliseconds(20)))
         var router = RPCRouter()
-        GenerationService(engine: engine, model: model.served, group: group).register(in: &router)
-        return (engine, link, WireServer(router: router, logger: quiet))
+        GenerationService(catalog: catalog, pool: pool).register(in: &router)
+        return (pool, WireServer(router: router, logger: quiet))
     }
 
     /// Waits for a token through all stages.
@@ -104,12 +124,20 @@ struct TestGroup {
             var copy = self
             copy.finished?.timeToFirstTokenMicroseconds = 0
             copy.finished?.totalMicroseconds = 0
+            copy.finished?.cachedTokens = 0
             return copy
         }
     }
 
     func generate(
         _ request: Fathom_Shard_V1_GenerateRequest, timeout: Duration? = nil,
+        onDelta: @Sendable (Fathom_Shard_V1_Delta) async -> Void = { _ in }
+    ) async -> Outcome {
+        await Self.outcome(of: request, client, timeout: timeout, onDelta: onDelta)
+    }
+
+    static func outcome(
+        of request: Fathom_Shard_V1_GenerateRequest, _ client: WireClient, timeout: Duration? = nil,
         onDelta: @Sendable (Fathom_Shard_V1_Delta) async -> Void = { _ in }
     ) async -> Outcome {
         var outcome = Outcome()
@@ -163,25 +191,33 @@ struct TestGroup {
 
 /// One stage after the first, with its server.
 struct TestStage {
-    let service: StageService
+    let pool: ModelPool<StageModel>
     let server: WireServer
 
     init(
         ranges: [Range<Int>], index: Int, next: WireTarget?, port: Int = 0, model: TestModel = .fake
-    ) throws {
-        let stage = try model.makeStage(ranges[index])
-        let plan = StagePlan(
-            stage: stage, modelDigest: model.served.digest, stageIndex: index, stageCount: ranges.count)
-        service = StageService(
-            stage: stage, plan: plan, next: next.map { WireClient(target: $0, logger: TestGroup.quiet) },
-            group: ReplicaGroup(
-                stageIndex: index, layers: ranges[index], weightByteCount: 1, address: { "stage \(index)" }),
-            logger: TestGroup.quiet)
+    ) async throws {
+        let catalog = model.catalog()
+        pool = ModelPool(names: catalog.names, residency: model.residency) { _ in
+            let stage = try model.makeStage(ranges[index])
+            let plan = StagePlan(
+                stage: stage, modelDigest: model.served.digest, stageIndex: index, stageCount: ranges.count)
+            return StageModel(
+                service: StageService(
+                    stage: stage, plan: plan, next: next.map { WireClient(target: $0, logger: TestGroup.quiet) },
+                    group: ReplicaGroup(
+                        stageIndex: index, layers: ranges[index], weightByteCount: 1, address: { "stage \(index)" }),
+                    logger: TestGroup.quiet))
+        }
+        try await pool.preload(0)
         var router = RPCRouter()
-        service.register(in: &router)
+        StageHost(stageIndex: index, catalog: catalog, pool: pool).register(in: &router)
         server = WireServer(
             configuration: WireServerConfiguration(port: port), router: router, logger: TestGroup.quiet)
     }
+
+    /// Whether the stage before has joined.
+    var isJoined: Bool { pool.snapshot(of: 0).model?.service.isJoined ?? false }
 
     func target() async throws -> WireTarget {
         let address = try await server.boundAddress()

@@ -64,14 +64,23 @@ struct ConversionTests {
     func results() throws {
         let results = [
             SequenceResult(
-                sequenceID: SequenceID(rawValue: 9), tokenID: 0,
-                logprob: TokenLogprob(tokenID: 0, logprob: -0.25, top: [TopLogprob(tokenID: 8, logprob: -1)]),
+                sequenceID: SequenceID(rawValue: 9),
+                sampled: [
+                    SampledToken(
+                        tokenID: 0,
+                        logprob: TokenLogprob(tokenID: 0, logprob: -0.25, top: [TopLogprob(tokenID: 8, logprob: -1)])),
+                    SampledToken(tokenID: 5, logprob: TokenLogprob(tokenID: 5, logprob: -1)),
+                ],
                 promptLogprobs: [TokenLogprob(tokenID: 1, logprob: -.infinity, top: [])]),
             SequenceResult(sequenceID: SequenceID(rawValue: 0)),
+            SequenceResult(sequenceID: SequenceID(rawValue: 1), sampled: [SampledToken(tokenID: 3)]),
         ]
         for result in results {
-            #expect(SequenceResult(proto: try Self.travelled(result.proto())) == result)
+            #expect(try SequenceResult(proto: try Self.travelled(result.proto())) == result)
         }
+        var uneven = results[0].proto()
+        uneven.tokenIds.removeLast()
+        #expect(throws: InferenceError.self) { try SequenceResult(proto: uneven) }
     }
 
     @Test("token bytes are filled in where they are known")

@@ -6,15 +6,20 @@ import ShardServer
 struct ShardCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fathom-shard",
-        abstract: "Serves a layer range of one model. Stage 0 is the head: it takes requests and streams tokens.")
+        abstract:
+            "Serves a layer range of a model, or of several. Stage 0 is the head: it takes requests, streams tokens.")
 
     @OptionGroup var common: CommonOptions
 
-    @Option(help: "GGUF file to serve.")
-    var model: String?
+    @Option(help: "GGUF file to serve, as PATH or NAME=PATH; repeat it for several.")
+    var model: [String] = []
 
-    @Option(name: .customLong("model-name"), help: "What clients call the model (default: the file's folder).")
+    @Option(name: .customLong("model-name"), help: "What clients call the only model (default: the file's folder).")
     var modelName: String?
+
+    @Option(
+        name: .customLong("memory-budget"), help: "What loaded models may take together: 12GiB (default: no bound).")
+    var memoryBudget: String?
 
     @Option(help: "This process's place in the pipeline, from 0.")
     var stage: Int?
@@ -43,14 +48,27 @@ struct ShardCommand: AsyncParsableCommand {
     @Option(name: .customLong("max-waiting"), help: "Most sequences that wait; more are refused.")
     var maxWaiting: Int?
 
+    @Option(name: .customLong("prefix-cache"), help: "true: requests of a tenant share the KV of common prefixes.")
+    var prefixCache: String?
+
+    @Option(name: .customLong("draft-tokens"), help: "Most guessed tokens of a step; 0: no speculative decoding.")
+    var draftTokens: Int?
+
+    @Option(
+        name: .customLong("prefill-share"),
+        help: "While sequences generate: a prompt chunk's longest time, in generation steps; 0: no bound.")
+    var prefillShare: Double?
+
     @Option(name: .customLong("step-timeout"), help: "A step unanswered for this long fails the requests in flight.")
     var stepTimeout: String?
 
     func run() async throws {
         let flags: ServiceFlags = [
-            "model": model, "model-name": modelName, "stage": stage, "stages": stages, "layers": layers, "next": next,
+            "model": model, "model-name": modelName, "memory-budget": memoryBudget, "stage": stage, "stages": stages,
+            "layers": layers, "next": next,
             "threads": threads, "kv-blocks": kvBlocks, "max-batched-tokens": maxBatchedTokens,
-            "max-running": maxRunning, "max-waiting": maxWaiting, "step-timeout": stepTimeout,
+            "max-running": maxRunning, "max-waiting": maxWaiting, "prefix-cache": prefixCache,
+            "draft-tokens": draftTokens, "prefill-share": prefillShare, "step-timeout": stepTimeout,
         ]
         try await ServiceRunner.main("shard", options: common, flags: flags, defaultPort: 7100) { process in
             try await ShardServer.services(ShardConfiguration(process.configuration), process: process)

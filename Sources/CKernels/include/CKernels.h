@@ -109,7 +109,11 @@ typedef enum ck_store { CK_STORE = 0, CK_ACCUMULATE = 1 } ck_store;
 // ---------------------------------------------------------------------------------------------------------------
 // Attention over a paged cache.
 
-enum { CK_KV_BLOCK = 16 };
+enum {
+    CK_KV_BLOCK = 16,
+    CK_KV_PARTITION = 128, ///< positions that share one running maximum; partitions are merged in order
+    CK_PARTIAL_EXTRA = 16, ///< floats that a partial result has besides its outputs: maximum, sum, padding
+};
 
 /// One (sequence, kv head) attention problem. Flattened row r is query r / G, head r % G of the kv head's group.
 typedef struct ck_attention {
@@ -165,6 +169,10 @@ typedef struct ck_kernels {
                      uint16_t *value_block);
     /// Attends flattened rows row_begin..<row_end.
     void (*attend)(const ck_attention *a, size_t row_begin, size_t row_end);
+    /// Attends one partition only, which every row must reach: partials [rows, dh + CK_PARTIAL_EXTRA].
+    void (*attend_part)(const ck_attention *a, size_t row_begin, size_t row_end, size_t partition, float *partials);
+    /// What `attend` gives for a row, from its partitions 0..<partitions, `stride` floats apart; output: [dh].
+    void (*merge_partitions)(const float *partials, size_t partitions, size_t stride, size_t head_width, float *output);
     /// The largest value, and log(sum(exp(x))) when log_sum_exp is not NULL; n >= 1.
     float (*max_log_sum_exp)(const float *x, size_t n, float *log_sum_exp);
     /// The lowest index of the largest value; n >= 1.

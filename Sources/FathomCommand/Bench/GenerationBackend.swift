@@ -25,13 +25,17 @@ struct LocalBackend: GenerationBackend {
     private let engine: InferenceEngine
 
     /// Loads the model.
-    init(modelPath: String, threads: Int, kvBlockCount: Int, maxSequences: Int) throws {
+    init(modelPath: String, threads: Int, kvBlockCount: Int, maxSequences: Int, draftTokens: Int) throws {
         let file = try GGUFFile(path: modelPath)
         let stage = try TransformerStage(
             file: file, configuration: StageConfiguration(threads: threads, kvBlockCount: kvBlockCount))
         vocabularySize = stage.vocabularySize
         engine = InferenceEngine(
-            stage: stage, configuration: EngineConfiguration(maxRunningSequences: max(64, maxSequences)))
+            stage: stage,
+            configuration: EngineConfiguration(
+                maxRunningSequences: max(64, maxSequences), maxDraftTokens: draftTokens,
+                // All sequences are to decode together, as soon as may be.
+                prefillShare: nil))
     }
 
     func generate(prompt: [TokenID], maxTokens: Int) async throws -> [ContinuousClock.Instant] {

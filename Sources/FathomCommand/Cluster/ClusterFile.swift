@@ -32,13 +32,16 @@ package struct ClusterFile: Codable, Sendable, Equatable {
     package var monitorURL: String?
     package var apiKey: String?
     package var tenant: String
+    /// The first model, which tools ask unless told otherwise.
     package var model: String
     package var modelPath: String
+    /// All of them.
+    package var models: [String]
     package var supervisor: ProcessIdentity
     package var processes: [Member]
 
     enum CodingKeys: String, CodingKey {
-        case version, tenant, model, supervisor, processes
+        case version, tenant, model, models, supervisor, processes
         case gatewayURL = "gateway_url"
         case monitorURL = "monitor_url"
         case apiKey = "api_key"
@@ -47,7 +50,7 @@ package struct ClusterFile: Codable, Sendable, Equatable {
 
     package init(
         gatewayURL: String?, monitorURL: String?, apiKey: String?, tenant: String, model: String, modelPath: String,
-        supervisor: ProcessIdentity, processes: [Member]
+        models: [String], supervisor: ProcessIdentity, processes: [Member]
     ) {
         self.gatewayURL = gatewayURL
         self.monitorURL = monitorURL
@@ -55,6 +58,7 @@ package struct ClusterFile: Codable, Sendable, Equatable {
         self.tenant = tenant
         self.model = model
         self.modelPath = modelPath
+        self.models = models
         self.supervisor = supervisor
         self.processes = processes
     }

@@ -2,14 +2,27 @@ import Foundation
 
 /// What `fathom up` was asked for; handed to the supervisor as a file.
 package struct ClusterSettings: Codable, Sendable, Equatable {
+    /// A text model to serve.
+    package struct Model: Codable, Sendable, Equatable {
+        /// What clients call it.
+        package var name: String
+        /// GGUF file.
+        package var path: String
+
+        package init(name: String, path: String) {
+            self.name = name
+            self.path = path
+        }
+    }
+
     /// Folder of the service executables.
     package var executableDirectory: String
     /// Pipeline stages, 1...64.
     package var shards: Int
     /// Compute threads of each shard and of the store; nil leaves it to them.
     package var threads: Int?
-    package var modelName: String
-    package var modelPath: String
+    /// At least one; the first is the default of the tools.
+    package var models: [Model]
     /// Folder of the store's encoder.
     package var encoderPath: String
     package var host: String
@@ -26,15 +39,15 @@ package struct ClusterSettings: Codable, Sendable, Equatable {
     package var shardsOnly: Bool
 
     package init(
-        executableDirectory: String, shards: Int = 2, threads: Int? = nil, modelName: String, modelPath: String,
+        executableDirectory: String, shards: Int = 2, threads: Int? = nil, models: [Model],
         encoderPath: String, host: String = "127.0.0.1", gatewayPort: Int = 0, monitorPort: Int = 0,
         logLevel: String = "info", shardArguments: [String] = [], shardsOnly: Bool = false
     ) {
         self.executableDirectory = executableDirectory
         self.shards = shards
         self.threads = threads
-        self.modelName = modelName
-        self.modelPath = modelPath
+        precondition(!models.isEmpty, "a cluster serves at least one model")
+        self.models = models
         self.encoderPath = encoderPath
         self.host = host
         self.gatewayPort = gatewayPort
@@ -104,10 +117,8 @@ package enum ClusterPlan {
             var addresses = monitor
             if stage + 1 < settings.shards { addresses["--next"] = "shard-\(stage + 1)" }
             let arguments =
-                [
-                    "--model", settings.modelPath, "--model-name", settings.modelName, "--stage", String(stage),
-                    "--stages", String(settings.shards),
-                ] + threads + settings.shardArguments
+                settings.models.flatMap { ["--model", "\($0.name)=\($0.path)"] }
+                + ["--stage", String(stage), "--stages", String(settings.shards)] + threads + settings.shardArguments
             return plan("shard-\(stage)", "shard", arguments, addresses: addresses)
         }
         if settings.shardsOnly { return shards }

@@ -34,6 +34,13 @@ struct EngineBench: AsyncParsableCommand {
     @Option(help: "Runs of each measurement; medians are shown.")
     var repeats = 5
 
+    @Option(
+        name: .customLong("draft-tokens"),
+        help:
+            "Most guessed tokens of a step (prompts here are noise, which models answer with repetitions: it flatters)."
+    )
+    var draftTokens = 0
+
     @Option(help: "Over this many real shard processes instead of in process.")
     var shards: Int?
 
@@ -47,6 +54,7 @@ struct EngineBench: AsyncParsableCommand {
         for (name, value, range) in [
             ("prompt", prompt, 1...1_000_000), ("generate", generate, 2...1_000_000), ("repeats", repeats, 1...1_000),
             ("shards", shards ?? 1, 1...ClusterPlan.maximumShards), ("threads", threads ?? 1, 1...256),
+            ("draft-tokens", draftTokens, 0...256),
         ] where !range.contains(value) {
             throw ValidationError("--\(name) is \(value); expected \(range.lowerBound)...\(range.upperBound)")
         }
@@ -69,7 +77,8 @@ struct EngineBench: AsyncParsableCommand {
         } else {
             let threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
             let backend = try LocalBackend(
-                modelPath: text.path, threads: threads, kvBlockCount: blocks, maxSequences: sequences)
+                modelPath: text.path, threads: threads, kvBlockCount: blocks, maxSequences: sequences,
+                draftTokens: draftTokens)
             result = try await measure(backend, text.name, threads: threads, shards: 0, batches: batches)
             await backend.shutdown()
         }
@@ -97,11 +106,12 @@ struct EngineBench: AsyncParsableCommand {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let home = HomeDirectory(path: folder)
         let settings = ClusterSettings(
-            executableDirectory: ExecutablePath.directory(), shards: shards, threads: threads, modelName: text.name,
-            modelPath: URL(fileURLWithPath: text.path).standardizedFileURL.path, encoderPath: "",
+            executableDirectory: ExecutablePath.directory(), shards: shards, threads: threads,
+            models: [.init(name: text.name, path: URL(fileURLWithPath: text.path).standardizedFileURL.path)],
+            encoderPath: "",
             shardArguments: [
                 "--kv-blocks", String(blocks), "--max-running", String(max(64, batches.max() ?? 1)), "--max-waiting",
-                "1024",
+                "1024", "--draft-tokens", String(draftTokens),
             ], shardsOnly: true)
         let interrupts = Interrupts()
         let starter = ClusterStarter(home: home, settings: settings, isTiedToUs: true) { Terminal.progress($0) }

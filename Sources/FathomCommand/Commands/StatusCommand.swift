@@ -52,19 +52,58 @@ struct ClusterReport: Encodable, Sendable {
         }
     }
 
+    struct Model: Encodable, Sendable {
+        var name: String
+        /// "loaded", "loading", "not loaded", "unloading", "failed".
+        var state: String
+        /// What it counts against the memory budget while it is loaded.
+        var bytes: UInt64
+        var runningSequences: Int
+        var waitingSequences: Int
+        var problem: String
+
+        enum CodingKeys: String, CodingKey {
+            case name, state, bytes, problem
+            case runningSequences = "running_sequences"
+            case waitingSequences = "waiting_sequences"
+        }
+
+        init(_ description: Fathom_Shard_V1_ModelDescription) {
+            name = description.name
+            state =
+                switch description.state {
+                case .ready: "loaded"
+                case .loading: "loading"
+                case .evicting: "unloading"
+                case .failed: "failed"
+                case .absent, .unspecified, .UNRECOGNIZED: "not loaded"
+                }
+            bytes = description.bytes
+            runningSequences = Int(description.runningSequences)
+            waitingSequences = Int(description.waitingSequences)
+            problem = description.problem
+        }
+    }
+
     var ready: Bool
     var model: String
     var gatewayURL: String?
     var monitorURL: String?
     var processes: [Process]
+    /// Of the first loaded model.
     var stages: [Stage]
+    /// What can be asked for, loaded or not.
+    var models: [Model] = []
+    /// 0: no bound.
+    var memoryBudget: UInt64 = 0
     var runningSequences: Int
     var waitingSequences: Int
     var kvBlocksUsed: Int
     var kvBlocksTotal: Int
 
     enum CodingKeys: String, CodingKey {
-        case ready, model, processes, stages
+        case ready, model, models, processes, stages
+        case memoryBudget = "memory_budget_bytes"
         case gatewayURL = "gateway_url"
         case monitorURL = "monitor_url"
         case runningSequences = "running_sequences"
@@ -114,6 +153,8 @@ struct ClusterReport: Encodable, Sendable {
                     index: Int($0.index), layers: "\($0.layerStart)..<\($0.layerEnd)", address: $0.address,
                     linked: $0.linked, weightBytes: $0.weightBytes)
             }
+            models = answer.models.map(Model.init)
+            memoryBudget = answer.memoryBudgetBytes
             runningSequences = Int(answer.runningSequences)
             waitingSequences = Int(answer.waitingSequences)
             kvBlocksUsed = Int(answer.kvCacheBlocksUsed)
@@ -144,7 +185,21 @@ struct ClusterReport: Encodable, Sendable {
             text += "\nsequences: \(runningSequences) running, \(waitingSequences) waiting; "
             text += "KV cache: \(kvBlocksUsed) of \(kvBlocksTotal) blocks\n"
         }
-        text += "\nmodel: \(model)\n"
+        if models.isEmpty {
+            text += "\nmodel: \(model)\n"
+        } else {
+            var table = TextTable(header: ["MODEL", "STATE", "MEMORY", "RUNNING", "WAITING"])
+            for model in models {
+                let problem = model.problem.isEmpty ? "" : " (\(model.problem))"
+                table.add([
+                    model.name, model.state + problem, ByteText.format(Int64(clamping: model.bytes)),
+                    String(model.runningSequences), String(model.waitingSequences),
+                ])
+            }
+            text += "\n" + table.text
+            if memoryBudget > 0 { text += "memory budget: \(ByteText.format(Int64(clamping: memoryBudget)))\n" }
+            text += "\n"
+        }
         if let gatewayURL { text += "API:   \(gatewayURL)/v1\n" }
         if let monitorURL { text += "page:  \(monitorURL)\n" }
         return text + (ready ? "ready\n" : "not ready\n")

@@ -30,8 +30,12 @@ struct UpCommand: AsyncParsableCommand {
     @Option(help: "Compute threads of each shard and of the store (default: theirs).")
     var threads: Int?
 
-    @Option(help: "Text model: the name of an installed one, or a GGUF file.")
-    var model = ModelCatalogue.defaultTextModel
+    @Option(help: "Text model: the name of an installed one, or a GGUF file, or NAME=FILE. Repeat it to serve several.")
+    var model: [String] = []
+
+    @Option(
+        name: .customLong("memory-budget"), help: "What loaded models of a shard may take: 12GiB (default: no bound).")
+    var memoryBudget: String?
 
     @Option(help: "Encoder of the store: the name of an installed one, or its folder.")
     var encoder = ModelCatalogue.defaultEncoder
@@ -61,6 +65,7 @@ struct UpCommand: AsyncParsableCommand {
         if let threads, !(1...256).contains(threads) {
             throw ValidationError("--threads is \(threads); expected 1...256")
         }
+        for model in model where model.isEmpty { throw ValidationError("--model is empty; expected a name or a file") }
         for port in [gatewayPort, monitorPort] where !(0...65_535).contains(port) {
             throw ValidationError("port \(port); expected 0...65535")
         }
@@ -72,7 +77,9 @@ struct UpCommand: AsyncParsableCommand {
         let interrupts = Interrupts()
         let settings = try makeSettings()
         let starter = ClusterStarter(home: home, settings: settings, isTiedToUs: !detach) { Terminal.note("  \($0)") }
-        Terminal.note("Starting \(settings.modelName) on \(shards) shard\(shards == 1 ? "" : "s") in \(home.path)")
+        Terminal.note(
+            "Starting \(settings.models.map(\.name).joined(separator: ", ")) on \(shards) shard\(shards == 1 ? "" : "s") in \(home.path)"
+        )
         guard let cluster = try await interrupts.orNil({ try await starter.start() }) else { return }
         do {
             let isReady: Void? = try await interrupts.orNil { try await waitUntilReady(cluster) }
@@ -100,28 +107,54 @@ struct UpCommand: AsyncParsableCommand {
 
     private func makeSettings() throws -> ClusterSettings {
         let registry = ModelRegistry.standard()
-        let text: (name: String, path: String)
+        let models: [ClusterSettings.Model]
         let encoderPath: String
         do {
-            text = try registry.textModel(model)
+            models = try Self.models(model.isEmpty ? [ModelCatalogue.defaultTextModel] : model, registry)
             encoderPath = try registry.encoder(encoder)
         } catch let error as ModelRegistryError {
             throw CommandError(.invalidArgument, error.message, cause: error)
         }
-        let further = try shardOptions.flatMap { option in
+        var further = try shardOptions.flatMap { option in
             guard let equals = option.firstIndex(of: "="), equals > option.startIndex else {
                 throw ValidationError("--shard-option \(option); expected NAME=VALUE")
             }
             return ["--\(option[..<equals])", String(option[option.index(after: equals)...])]
         }
-        func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
+        if let memoryBudget { further += ["--memory-budget", memoryBudget] }
         var settings = ClusterSettings(
-            executableDirectory: ExecutablePath.directory(), shards: shards, threads: threads, modelName: text.name,
-            modelPath: absolute(text.path), encoderPath: absolute(encoderPath), host: host, gatewayPort: gatewayPort,
-            monitorPort: monitorPort, logLevel: logLevel, shardArguments: further)
-        settings.evidence = try evidence ?? Self.evidence(forModelAt: text.path)
+            executableDirectory: ExecutablePath.directory(), shards: shards, threads: threads, models: models,
+            encoderPath: Self.absolute(encoderPath), host: host, gatewayPort: gatewayPort, monitorPort: monitorPort,
+            logLevel: logLevel, shardArguments: further)
+        // One setting for the gateway: what the smallest model needs, the others can read as well.
+        settings.evidence =
+            try evidence
+            ?? (models.contains { try Self.evidence(forModelAt: $0.path) == "sentences" } ? "sentences" : "passages")
         return settings
     }
+
+    /// - Throws: ``ModelRegistryError`` `modelNotFound`; ``CommandError`` for two models of one name.
+    private static func models(_ wanted: [String], _ registry: ModelRegistry) throws -> [ClusterSettings.Model] {
+        var models: [ClusterSettings.Model] = []
+        for text in wanted {
+            let model: ClusterSettings.Model
+            if let equals = text.firstIndex(of: "="), equals > text.startIndex, !text[..<equals].contains("/") {
+                let file = try registry.textModel(String(text[text.index(after: equals)...]))
+                model = .init(name: String(text[..<equals]), path: absolute(file.path))
+            } else {
+                let file = try registry.textModel(text)
+                model = .init(name: file.name, path: absolute(file.path))
+            }
+            guard !models.contains(where: { $0.name == model.name }) else {
+                throw CommandError(
+                    .invalidArgument, "two models are called \(model.name); name them apart with NAME=FILE")
+            }
+            models.append(model)
+        }
+        return models
+    }
+
+    private static func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
 
     /// Models below this many bytes are given the nearest sentences rather than whole passages.
     private static let smallModelByteCount = 512 << 20
@@ -156,7 +189,7 @@ struct UpCommand: AsyncParsableCommand {
             Ready.
               API      \(cluster.gatewayURL ?? "-")/v1
               page     \(cluster.monitorURL ?? "-")
-              model    \(cluster.model)
+              model\(cluster.models.count == 1 ? " " : "s")   \(cluster.models.joined(separator: ", "))
               API key  \(home.plainKeyFile)
               logs     \(home.logDirectory)
 

@@ -222,7 +222,9 @@ package final class Supervisor {
         return ClusterFile(
             gatewayURL: url(children.first { $0.plan.kind == "gateway" }?.port),
             monitorURL: url(children.first { $0.plan.kind == "monitor" }?.httpPort),
-            apiKey: apiKey, tenant: DefaultKey.tenant, model: settings.modelName, modelPath: settings.modelPath,
+            apiKey: apiKey, tenant: DefaultKey.tenant, model: settings.models[0].name,
+            modelPath: settings.models[0].path,
+            models: settings.models.map(\.name),
             supervisor: identity,
             processes: children.map { child in
                 ClusterFile.Member(

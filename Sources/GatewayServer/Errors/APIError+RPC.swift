@@ -5,8 +5,8 @@ import Wire
 extension APIError {
     /// The one place where the status of an upstream call becomes what a client sees.
     ///
-    /// Messages of INVALID_ARGUMENT, OUT_OF_RANGE, NOT_FOUND and RESOURCE_EXHAUSTED are written for the requester and
-    /// pass; those of other codes describe our insides and are replaced.
+    /// Messages of INVALID_ARGUMENT, OUT_OF_RANGE, NOT_FOUND and RESOURCE_EXHAUSTED, and of DATA_LOSS about a
+    /// model, are written for the requester and pass; those of other codes describe our insides and are replaced.
     package init(_ error: RPCError) {
         switch error.code {
         case .invalidArgument:
@@ -39,6 +39,9 @@ extension APIError {
         case .unimplemented:
             self = APIError(
                 status: 501, message: "This is not supported here.", type: "server_error", code: "not_supported")
+        case .dataLoss where error.metadata["param"] == "model":
+            self = APIError(
+                status: 500, message: error.message, type: "server_error", parameter: "model", code: "model_unusable")
         default:
             self = .internalError
         }

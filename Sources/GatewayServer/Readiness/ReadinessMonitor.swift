@@ -17,13 +17,15 @@ package final class ReadinessMonitor: Service, Sendable {
         /// Why not ready, for people; nil when ready.
         package var reason: String?
         /// The head's last answer, however old; nil when it never answered.
-        package var model: Fathom_Shard_V1_DescribeResponse?
+        package var group: Fathom_Shard_V1_DescribeResponse?
 
         package var isReady: Bool { reason == nil }
+        /// The models of the group, loaded or not; the first is what a request gets that names none.
+        package var models: [Fathom_Shard_V1_ModelDescription] { group?.models ?? [] }
     }
 
     private struct State {
-        var model: Fathom_Shard_V1_DescribeResponse?
+        var group: Fathom_Shard_V1_DescribeResponse?
         var answeredAt: ContinuousClock.Instant?
         var failure: String?
     }
@@ -71,8 +73,8 @@ package final class ReadinessMonitor: Service, Sendable {
     /// Looks at the head once.
     func poll() async {
         do {
-            let model = try await inference.describe(timeout: timeout)
-            state.withLock { $0 = State(model: model, answeredAt: .now, failure: nil) }
+            let group = try await inference.describe(timeout: timeout)
+            state.withLock { $0 = State(group: group, answeredAt: .now, failure: nil) }
         } catch {
             let code = (error as? RPCError)?.code
             state.withLock { state in
@@ -86,30 +88,37 @@ package final class ReadinessMonitor: Service, Sendable {
     /// The state at `now`.
     package func current(now: ContinuousClock.Instant = .now) -> Readiness {
         let state = state.withLock { $0 }
-        guard let model = state.model else {
+        guard let group = state.group else {
             return Readiness(reason: "the model's head has not answered yet (\(state.failure ?? "not asked"))")
         }
         guard let answeredAt = state.answeredAt else {
             return Readiness(
-                reason: "the model's head does not answer (\(state.failure ?? "no answer"))", model: model)
+                reason: "the model's head does not answer (\(state.failure ?? "no answer"))", group: group)
         }
-        return Readiness(reason: Self.reason(model, age: now - answeredAt, failure: state.failure), model: model)
+        return Readiness(reason: Self.reason(group, age: now - answeredAt, failure: state.failure), group: group)
     }
 
+    /// What is wrong with the loaded models. One that is not loaded, or on its way in or out, is no reason: requests for
+    /// it wait.
     private static func reason(
-        _ model: Fathom_Shard_V1_DescribeResponse, age: Duration, failure: String?
+        _ group: Fathom_Shard_V1_DescribeResponse, age: Duration, failure: String?
     ) -> String? {
         if age > maximumPollAge {
             return "the model's head does not answer (\(failure ?? "late"))"
         }
-        if !model.serving {
-            let unlinked = model.stages.filter { !$0.linked }.map { "\($0.index)" }
-            return unlinked.isEmpty
-                ? "the model is not serving" : "stages not linked: \(unlinked.joined(separator: ", "))"
+        let loaded = group.models.filter { $0.state == .ready }
+        if !group.serving {
+            let unlinked = group.stages.filter { !$0.linked }.map { "\($0.index)" }
+            if !unlinked.isEmpty { return "stages not linked: \(unlinked.joined(separator: ", "))" }
+            let troubled = loaded.first { !$0.problem.isEmpty }
+            return troubled.map { "model \($0.name): \($0.problem)" } ?? "the model is not serving"
         }
-        guard model.millisecondsSinceLastToken != .max else { return "no token was generated yet" }
-        guard model.millisecondsSinceLastToken <= maximumTokenAge else {
-            return "the last token went through all stages \(model.millisecondsSinceLastToken) ms ago"
+        for model in loaded {
+            let age = model.millisecondsSinceLastToken
+            guard age != .max else { return "no token was generated yet by model \(model.name)" }
+            guard age <= maximumTokenAge else {
+                return "the last token of model \(model.name) went through all stages \(age) ms ago"
+            }
         }
         return nil
     }

@@ -133,32 +133,34 @@ struct CompletionRoutes: Sendable {
 
     // MARK: Both
 
-    /// The model served, when it is the one asked for.
-    private func model(named name: String?) throws(APIError) -> Fathom_Shard_V1_DescribeResponse {
+    /// The model asked for, loaded or not; the first of the group when the request names none.
+    private func model(named name: String?) throws(APIError) -> Fathom_Shard_V1_ModelDescription {
         let readiness = readiness.current()
-        guard let model = readiness.model else {
+        let models = readiness.models
+        guard let first = models.first else {
             throw .unavailable("No model is being served yet: \(readiness.reason ?? "starting").")
         }
-        guard name == nil || name == model.model else { throw .modelNotFound([model.model]) }
+        guard let name else { return first }
+        guard let model = models.first(where: { $0.name == name }) else { throw .modelNotFound(models.map(\.name)) }
         return model
     }
 
     private func request(
-        _ model: Fathom_Shard_V1_DescribeResponse, _ context: GatewayContext
+        _ model: Fathom_Shard_V1_ModelDescription, _ context: GatewayContext
     ) -> Fathom_Shard_V1_GenerateRequest {
         var request = Fathom_Shard_V1_GenerateRequest()
-        request.model = model.model
+        request.model = model.name
         request.requestID = context.requestID
         request.principal = context.scope.proto
         return request
     }
 
     private func envelope(
-        _ prefix: String, _ model: Fathom_Shard_V1_DescribeResponse, _ parameters: GenerationParameters
+        _ prefix: String, _ model: Fathom_Shard_V1_ModelDescription, _ parameters: GenerationParameters
     ) -> ResponseEnvelope {
         ResponseEnvelope(
             id: prefix + Hex.encode((0..<12).map { _ in UInt8.random(in: .min ... .max) }),
-            created: Int(Date().timeIntervalSince1970), model: model.model, modelDigest: model.modelDigest,
+            created: Int(Date().timeIntervalSince1970), model: model.name, modelDigest: model.digest,
             choicesPerPrompt: parameters.choiceCount, includesUsage: parameters.includesUsage,
             returnsTokenIDs: parameters.returnsTokenIDs, wantsLogprobs: parameters.logprobs >= 0)
     }
@@ -167,15 +169,15 @@ struct CompletionRoutes: Sendable {
     /// say `Cache-Control: no-store`.
     private func cacheKey(
         _ request: Request, _ parameters: GenerationParameters, _ kind: String,
-        _ model: Fathom_Shard_V1_DescribeResponse, _ requests: [Fathom_Shard_V1_GenerateRequest],
+        _ model: Fathom_Shard_V1_ModelDescription, _ requests: [Fathom_Shard_V1_GenerateRequest],
         _ cacheContext: [String], _ context: GatewayContext
     ) -> CacheKey? {
         let directives = (request.headers[.cacheControl] ?? "").lowercased()
-        guard parameters.isDeterministic, !model.modelDigest.isEmpty, generation.cache.isEnabled,
+        guard parameters.isDeterministic, !model.digest.isEmpty, generation.cache.isEnabled,
             !directives.contains("no-store"), !directives.contains("no-cache")
         else { return nil }
         return CacheKey(
-            namespace: namespaces.namespace(of: context.principal), kind: kind, modelDigest: model.modelDigest,
+            namespace: namespaces.namespace(of: context.principal), kind: kind, modelDigest: model.digest,
             requests: requests, context: cacheContext)
     }
 }

@@ -39,8 +39,10 @@ struct OperationalRoutes: Sendable {
         let current = readiness.current()
         let inference: JSONValue = [
             "ready": .bool(current.isReady), "reason": current.reason.map { .string($0) } ?? .null,
-            "model": current.model.map { .string($0.model) } ?? .null,
-            "milliseconds_since_last_token": current.model.map {
+            "model": current.models.first.map { .string($0.name) } ?? .null,
+            "models": .array(
+                current.models.map { ["id": .string($0.name), "state": .string(ModelStateText.text(of: $0.state))] }),
+            "milliseconds_since_last_token": current.group.map {
                 .integer(Int(clamping: $0.millisecondsSinceLastToken))
             } ?? .null,
         ]
@@ -50,20 +52,33 @@ struct OperationalRoutes: Sendable {
     }
 
     private func models() -> [JSONValue] {
-        var models: [JSONValue] = []
-        let model = readiness.current().model
-        if let model {
-            models.append([
-                "id": .string(model.model), "object": "model", "created": .integer(Int(clamping: model.created)),
+        let served = readiness.current().models
+        var models: [JSONValue] = served.map { model in
+            [
+                "id": .string(model.name), "object": "model", "created": .integer(Int(clamping: model.created)),
                 "owned_by": "fathom", "max_model_len": .integer(Int(model.maxContextTokens)),
-            ])
+                "state": .string(ModelStateText.text(of: model.state)),
+            ]
         }
         if hasStore {
             models.append([
                 "id": .string(Self.embeddingModel), "object": "model",
-                "created": .integer(Int(clamping: model?.created ?? 0)), "owned_by": "fathom",
+                "created": .integer(Int(clamping: served.first?.created ?? 0)), "owned_by": "fathom",
             ])
         }
         return models
+    }
+}
+
+/// A model's state as clients see it.
+enum ModelStateText {
+    static func text(of state: Fathom_Shard_V1_ModelDescription.State) -> String {
+        switch state {
+        case .ready: "loaded"
+        case .loading: "loading"
+        case .evicting: "unloading"
+        case .failed: "failed"
+        case .absent, .unspecified, .UNRECOGNIZED: "not_loaded"
+        }
     }
 }

@@ -127,7 +127,8 @@ package struct ServiceConfiguration: Sendable {
         } ?? defaultValue
     }
 
-    /// A list: a comma-separated flag or variable, or in the file either that or a YAML sequence. Empty when not set.
+    /// A list: a repeated or comma-separated flag, a comma-separated variable, or in the file either that or a YAML
+    /// sequence. Empty when not set.
     package func strings(_ key: String) throws -> [String] {
         precondition(knownKeys.contains(key), "setting \(key) was not declared for \(service)")
         for source in sources {
@@ -186,7 +187,9 @@ package struct ServiceConfiguration: Sendable {
     // MARK: Sources
 
     private static func flagSource(_ flags: ServiceFlags) -> Source {
-        let values = flags.values.map { (AbsoluteConfigKey([$0.key]), ConfigValue(.string($0.value), isSecret: false)) }
+        let values =
+            flags.values.map { (AbsoluteConfigKey([$0.key]), ConfigValue(.string($0.value), isSecret: false)) }
+            + flags.lists.map { (AbsoluteConfigKey([$0.key]), ConfigValue(.stringArray($0.value), isSecret: false)) }
         return Source(
             snapshot: InMemoryProvider(name: "flags", values: Dictionary(uniqueKeysWithValues: values)).snapshot(),
             describe: { "--\($0)" },

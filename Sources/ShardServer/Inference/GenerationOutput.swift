@@ -17,6 +17,7 @@ package struct GenerationOutput {
     private var detokenizer: StreamingDetokenizer
     private var matcher: StopMatcher
     private var completionTokens: UInt32 = 0
+    private var cachedTokens: UInt32 = 0
     private var timeToFirstToken: Duration?
     /// Set once `finished` was made; the caller stops then.
     package private(set) var isFinished = false
@@ -42,7 +43,8 @@ package struct GenerationOutput {
         for event: EngineEvent, now: ContinuousClock.Instant
     ) throws(InferenceError) -> [Fathom_Shard_V1_GenerateEvent] {
         switch event {
-        case .started(let promptLogprobs):
+        case .started(let promptLogprobs, let cachedTokens):
+            self.cachedTokens = UInt32(cachedTokens)
             return [Self.event(.started(started(promptLogprobs)))]
         case .token(let token, let logprob):
             if timeToFirstToken == nil { timeToFirstToken = start.duration(to: now) }
@@ -120,6 +122,7 @@ package struct GenerationOutput {
         finished.reason = reason
         finished.promptTokens = UInt32(promptTokenIDs.count)
         finished.completionTokens = completionTokens
+        finished.cachedTokens = cachedTokens
         let total = start.duration(to: now)
         finished.timeToFirstTokenMicroseconds = UInt64(max(0, (timeToFirstToken ?? total) / .microseconds(1)))
         finished.totalMicroseconds = UInt64(max(0, total / .microseconds(1)))

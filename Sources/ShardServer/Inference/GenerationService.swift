@@ -7,43 +7,60 @@ import WireProtocols
 ///
 /// Tokenising and rendering run in the handler's task; the engine's step thread sees token ids only.
 package final class GenerationService: Sendable {
-    private let engine: InferenceEngine
-    private let model: ServedModel
-    private let group: ReplicaGroup
+    private let catalog: ModelCatalog
+    private let pool: ModelPool<HeadModel>
+    private let memoryBudget: Int?
 
-    package init(engine: InferenceEngine, model: ServedModel, group: ReplicaGroup) {
-        self.engine = engine
-        self.model = model
-        self.group = group
+    /// - Parameter memoryBudget: of `pool`, for those who ask.
+    package init(catalog: ModelCatalog, pool: ModelPool<HeadModel>, memoryBudget: Int? = nil) {
+        self.catalog = catalog
+        self.pool = pool
+        self.memoryBudget = memoryBudget
     }
 
     /// Adds the rpcs to a router.
     package func register(in router: inout RPCRouter) {
         router.serverStreaming(InferenceService.generate) { request, writer, context in
-            try await self.rethrowing { try await self.generate(request, writer, context) }
+            try await self.withModel(request.model) { try await self.generate(request, $0, writer, context) }
         }
         router.unary(InferenceService.tokenize) { request, _ in
-            try await self.rethrowing { try self.tokenize(request) }
+            try await self.withModel(request.model) { try self.tokenize(request, $0) }
         }
-        router.unary(InferenceService.describe) { _, _ in self.describe() }
+        router.unary(InferenceService.describe) { request, _ in
+            do throws(InferenceError) {
+                return try self.describe(request)
+            } catch {
+                throw error.rpcError(contextLimit: 0)
+            }
+        }
     }
 
-    private func rethrowing<Result>(_ body: () async throws -> Result) async throws -> Result {
+    /// Runs `body` with a model, which is loaded first if need be and stays loaded until `body` has ended.
+    private func withModel<Result>(_ name: String, _ body: (HeadModel) async throws -> Result) async throws -> Result {
+        var contextLimit = 0
         do {
-            return try await body()
+            let index = try catalog.index(named: name)
+            if catalog.card(of: index) == nil {
+                // Its file could not be read, and may be there by now.
+                pool.setByteCount(try await catalog.currentCard(of: index).byteCount, of: index)
+            }
+            let lease = try await pool.lease(index)
+            defer { lease.release() }
+            contextLimit = lease.model.engine.limits.contextLimit
+            return try await body(lease.model)
         } catch let error as InferenceError {
-            throw error.rpcError(contextLimit: engine.limits.contextLimit)
+            throw error.rpcError(contextLimit: contextLimit)
         }
     }
 
     // MARK: - Generate
 
     private func generate(
-        _ request: Fathom_Shard_V1_GenerateRequest, _ writer: RPCWriter<Fathom_Shard_V1_GenerateEvent>,
-        _ context: ServerContext
+        _ request: Fathom_Shard_V1_GenerateRequest, _ loaded: HeadModel,
+        _ writer: RPCWriter<Fathom_Shard_V1_GenerateEvent>, _ context: ServerContext
     ) async throws {
         let start = ContinuousClock.now
-        try model.check(name: request.model)
+        let (engine, model) = (loaded.engine, loaded.served)
         var sampling = SamplingParameters(proto: request.sampling)
         let stops = try Self.stopStrings(request.sampling.stop)
         let tokens = try model.tokenIDs(of: request.prompt, contextLimit: engine.limits.contextLimit)
@@ -81,36 +98,86 @@ package final class GenerationService: Sendable {
         return stops
     }
 
-    // MARK: - Tokenize, Describe
+    // MARK: - Tokenize
 
     private func tokenize(
-        _ request: Fathom_Shard_V1_TokenizeRequest
+        _ request: Fathom_Shard_V1_TokenizeRequest, _ loaded: HeadModel
     ) throws(InferenceError) -> Fathom_Shard_V1_TokenizeResponse {
-        try model.check(name: request.model)
+        let contextLimit = loaded.engine.limits.contextLimit
         var response = Fathom_Shard_V1_TokenizeResponse()
-        response.ids = try model.tokenIDs(of: request.prompt, contextLimit: engine.limits.contextLimit)
-        response.maxContextTokens = UInt32(engine.limits.contextLimit)
+        response.ids = try loaded.served.tokenIDs(of: request.prompt, contextLimit: contextLimit)
+        response.maxContextTokens = UInt32(contextLimit)
         return response
     }
 
-    private func describe() -> Fathom_Shard_V1_DescribeResponse {
-        let status = engine.status
+    // MARK: - Describe
+
+    private func describe(
+        _ request: Fathom_Shard_V1_DescribeRequest
+    ) throws(InferenceError) -> Fathom_Shard_V1_DescribeResponse {
+        let index = try catalog.index(named: request.model)
         let now = ContinuousClock.now
         var response = Fathom_Shard_V1_DescribeResponse()
-        response.model = model.name
-        response.modelDigest = model.digest
-        response.architecture = model.architecture
-        response.maxContextTokens = UInt32(engine.limits.contextLimit)
-        response.vocabularySize = UInt32(engine.limits.vocabularySize)
-        response.stages = group.stages
-        response.serving = status.problem(now: now) == nil
-        response.millisecondsSinceLastToken = status.millisecondsSinceLastToken(now: now) ?? .max
-        response.runningSequences = UInt32(status.runningSequences)
-        response.waitingSequences = UInt32(status.waitingSequences)
-        response.kvCacheBlocksUsed = UInt32(status.kvBlocksUsed)
-        response.kvCacheBlocksTotal = UInt32(status.kvBlocksTotal)
-        response.created = model.created
+        response.models = catalog.names.indices.map { describe($0, now: now) }
+        let described = response.models[index]
+        response.model = described.name
+        response.modelDigest = described.digest
+        response.architecture = described.architecture
+        response.maxContextTokens = described.maxContextTokens
+        response.vocabularySize = described.vocabularySize
+        response.created = described.created
+        response.memoryBudgetBytes = UInt64(memoryBudget ?? 0)
+
+        let loaded = pool.loadedModels.filter { request.model.isEmpty || $0.index == index }.map(\.model)
+        let statuses = loaded.map(\.engine.status)
+        let problems = statuses.map { $0.problem(now: now) }
+        response.serving = problems.allSatisfy { $0 == nil }
+        if let shown = problems.firstIndex(where: { $0 != nil }) ?? loaded.indices.first {
+            response.stages = loaded[shown].group.stages
+        }
+        response.millisecondsSinceLastToken =
+            statuses.map { $0.millisecondsSinceLastToken(now: now) ?? .max }.max() ?? .max
+        for status in statuses {
+            response.runningSequences += UInt32(status.runningSequences)
+            response.waitingSequences += UInt32(status.waitingSequences)
+            response.kvCacheBlocksUsed += UInt32(status.kvBlocksUsed)
+            response.kvCacheBlocksTotal += UInt32(status.kvBlocksTotal)
+        }
         return response
+    }
+
+    private func describe(_ index: Int, now: ContinuousClock.Instant) -> Fathom_Shard_V1_ModelDescription {
+        var description = Fathom_Shard_V1_ModelDescription()
+        description.name = catalog.names[index]
+        if let card = catalog.card(of: index) {
+            description.digest = card.digest
+            description.architecture = card.architecture
+            description.maxContextTokens = UInt32(card.maxContextTokens)
+            description.vocabularySize = UInt32(card.vocabularySize)
+            description.created = card.created
+        }
+        let snapshot = pool.snapshot(of: index)
+        let problem = catalog.problem(of: index) ?? snapshot.failure
+        switch snapshot.phase {
+        case .absent: description.state = problem == nil ? .absent : .failed
+        case .loading: description.state = .loading
+        case .ready: description.state = .ready
+        case .evicting: description.state = .evicting
+        }
+        description.bytes = UInt64(snapshot.byteCount)
+        description.openRequests = UInt32(snapshot.userCount)
+        description.loadingRequests = UInt32(snapshot.waiterCount)
+        description.millisecondsSinceLastToken = .max
+        guard let model = snapshot.model else {
+            description.problem = problem?.message ?? ""
+            return description
+        }
+        let status = model.engine.status
+        description.problem = status.problem(now: now) ?? ""
+        description.millisecondsSinceLastToken = status.millisecondsSinceLastToken(now: now) ?? .max
+        description.runningSequences = UInt32(status.runningSequences)
+        description.waitingSequences = UInt32(status.waitingSequences)
+        return description
     }
 }
 

@@ -1,5 +1,4 @@
 import ChatTemplate
-import Foundation
 import InferenceCore
 import ModelFiles
 import Tokenization
@@ -14,19 +13,15 @@ package struct ServedModel: Sendable {
     package let tokenizer: any Tokenizer
     /// nil: the file has none, and chats are refused.
     package let chatTemplate: ChatTemplate?
-    /// Unix seconds of the load.
-    package let created: UInt64
 
     package init(
-        name: String, digest: String, architecture: String, tokenizer: any Tokenizer, chatTemplate: ChatTemplate?,
-        created: UInt64 = UInt64(Date().timeIntervalSince1970)
+        name: String, digest: String, architecture: String, tokenizer: any Tokenizer, chatTemplate: ChatTemplate?
     ) {
         self.name = name
         self.digest = digest
         self.architecture = architecture
         self.tokenizer = tokenizer
         self.chatTemplate = chatTemplate
-        self.created = created
     }
 
     /// Reads tokeniser and template from a model file.
@@ -37,13 +32,6 @@ package struct ServedModel: Sendable {
             architecture: try file.metadata.string("general.architecture"),
             tokenizer: try BytePairTokenizer(gguf: file.metadata),
             chatTemplate: try source.map { try ChatTemplate(source: $0) })
-    }
-
-    /// - Throws: `modelNotFound` unless the name is empty or this model's.
-    package func check(name requested: String) throws(InferenceError) {
-        guard requested.isEmpty || requested == name else {
-            throw InferenceError(code: .modelNotFound, message: "model \"\(requested.prefix(200))\" is not served here")
-        }
     }
 
     /// The bytes a token stands for; a special token's are its text.

@@ -5,8 +5,8 @@ import WireProtocols
 
 /// One epoch of the stream to the next stage.
 final class Downstream: Sendable {
-    /// How long joining may take, all later stages together.
-    static let defaultJoinTimeout = Duration.seconds(5)
+    /// How long joining may take, all later stages together; most of it is for reading a large model.
+    static let defaultJoinTimeout = Duration.seconds(120)
 
     private let stream: RawStream
     /// The stages behind, as they described themselves.
@@ -17,7 +17,7 @@ final class Downstream: Sendable {
         self.stages = stages
     }
 
-    /// Joins the next stage and opens the stream of steps.
+    /// Joins the next stage, which may have to load the model first, and opens the stream of steps.
     ///
     /// - Parameters:
     ///   - onResponse: a StepResponse, on the event loop.
@@ -32,7 +32,8 @@ final class Downstream: Sendable {
             PipelineService.join, plan.proto(), options: CallOptions(timeout: joinTimeout))
         // A middle stage opens the stream while it answers a join; the stream must outlive that call's deadline.
         let stream = try await CallDeadline.$current.withValue(nil) {
-            try await client.rawStream(PipelineService.run.fullName) { event in
+            try await client.rawStream(PipelineService.run.fullName, options: CallOptions(metadata: plan.metadata)) {
+                event in
                 switch event {
                 case .message(let message, attachment: _): onResponse(message)
                 case .halfClosed: break

@@ -5,6 +5,8 @@ import WireProtocols
 /// What two neighbouring stages must agree on.
 package struct StagePlan: Sendable, Equatable {
     package var modelDigest: String
+    /// What the calling stage calls the model; tells models of the same digest apart, and need not agree otherwise.
+    package var modelName: String
     /// Place of the stage the plan is about.
     package var stageIndex: Int
     package var stageCount: Int
@@ -14,9 +16,11 @@ package struct StagePlan: Sendable, Equatable {
     package var kvBlockSize: Int
 
     package init(
-        modelDigest: String, stageIndex: Int, stageCount: Int, layerStart: Int, kvBlockCount: Int, kvBlockSize: Int
+        modelDigest: String, modelName: String, stageIndex: Int, stageCount: Int, layerStart: Int, kvBlockCount: Int,
+        kvBlockSize: Int
     ) {
         self.modelDigest = modelDigest
+        self.modelName = modelName
         self.stageIndex = stageIndex
         self.stageCount = stageCount
         self.layerStart = layerStart
@@ -25,9 +29,11 @@ package struct StagePlan: Sendable, Equatable {
     }
 
     /// The plan of a stage as it is.
-    package init(stage: any ModelStage, modelDigest: String, stageIndex: Int, stageCount: Int) {
+    package init(
+        stage: any ModelStage, modelDigest: String, modelName: String = "", stageIndex: Int, stageCount: Int
+    ) {
         self.init(
-            modelDigest: modelDigest, stageIndex: stageIndex, stageCount: stageCount,
+            modelDigest: modelDigest, modelName: modelName, stageIndex: stageIndex, stageCount: stageCount,
             layerStart: stage.layerRange.lowerBound, kvBlockCount: stage.kvBlockCount, kvBlockSize: stage.kvBlockSize)
     }
 
@@ -41,7 +47,8 @@ package struct StagePlan: Sendable, Equatable {
 
     init(proto: Fathom_Shard_V1_JoinRequest) {
         self.init(
-            modelDigest: proto.modelDigest, stageIndex: Int(proto.stageIndex), stageCount: Int(proto.stageCount),
+            modelDigest: proto.modelDigest, modelName: proto.model, stageIndex: Int(proto.stageIndex),
+            stageCount: Int(proto.stageCount),
             layerStart: Int(proto.layerStart), kvBlockCount: Int(proto.kvBlockCount),
             kvBlockSize: Int(proto.kvBlockSize))
     }
@@ -49,12 +56,18 @@ package struct StagePlan: Sendable, Equatable {
     func proto() -> Fathom_Shard_V1_JoinRequest {
         var proto = Fathom_Shard_V1_JoinRequest()
         proto.modelDigest = modelDigest
+        proto.model = modelName
         proto.stageIndex = UInt32(stageIndex)
         proto.stageCount = UInt32(stageCount)
         proto.layerStart = UInt32(layerStart)
         proto.kvBlockCount = UInt32(kvBlockCount)
         proto.kvBlockSize = UInt32(kvBlockSize)
         return proto
+    }
+
+    /// Goes with the stream of steps, to say which model's it is.
+    var metadata: Metadata {
+        [MetadataKey.modelDigest: modelDigest, MetadataKey.modelName: modelName]
     }
 
     /// Checks that this stage, as it is, can do what another asks of it.

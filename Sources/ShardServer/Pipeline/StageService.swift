@@ -2,31 +2,39 @@ import Engine
 import InferenceCore
 import Logging
 import NIOCore
-import ServiceLifecycle
 import Synchronization
 import Wire
 import WireProtocols
 
-/// A stage after the first: answers `fathom.shard.v1.Pipeline`.
+/// One loaded model on a stage after the first: answers `fathom.shard.v1.Pipeline` for it, see ``StageHost``.
 ///
 /// `Join` joins the stages behind first, so that a link is up end to end or not at all. `Run` hands each step from the
 /// event loop to the compute thread; that thread passes hidden states on, or samples and answers. Answers of later
 /// stages go back on the event loop they arrive on.
-package final class StageService: Service {
+package final class StageService: Sendable {
     private struct State {
         /// Counts joins; a join that finds it changed was overtaken.
         var joinCount: UInt64 = 0
         var isJoined = false
+        /// When, and what keeps the model loaded from then on.
+        var joinedAt = ContinuousClock.now
+        var lease: ModelLease<StageModel>?
         var downstream: Downstream?
         /// The stream of steps, and which one it is.
         var upstream: RawServerStream?
         var epoch: UInt64 = 0
         /// Compute times of steps that later stages have not answered, oldest first.
         var computeTimes: [(stepID: UInt64, microseconds: UInt64)] = []
+
+        mutating func join(_ lease: ModelLease<StageModel>) {
+            isJoined = true
+            joinedAt = .now
+            self.lease = lease
+        }
     }
 
-    /// How long a shutting-down stage lets the head finish.
-    private static let shutdownGrace = Duration.seconds(5)
+    /// A join that no stream of steps follows for this long is void.
+    private static let streamPatience = Duration.seconds(10)
 
     private let worker: StageWorker
     private let plan: StagePlan
@@ -59,30 +67,38 @@ package final class StageService: Service {
         worker = StageWorker(stage: stage)
     }
 
-    /// Adds the rpcs to a router.
-    package func register(in router: inout RPCRouter) {
-        router.unary(PipelineService.join) { request, _ in try await self.join(StagePlan(proto: request)) }
-        router.raw(PipelineService.run.fullName) { stream in self.open(stream) }
-    }
-
     /// Whether the stage before has joined.
     package var isJoined: Bool { state.withLock(\.isJoined) }
 
-    /// Waits for shutdown, lets the head finish for a while, then ends the streams.
-    package func run() async throws {
-        try? await gracefulShutdown()
-        let deadline = ContinuousClock.now + Self.shutdownGrace
-        while ContinuousClock.now < deadline, state.withLock({ $0.upstream != nil }), !Task.isCancelled {
-            try? await Task.sleep(for: .milliseconds(20))
-        }
+    /// Whether there is a stream of steps.
+    var isRunning: Bool { state.withLock { $0.upstream != nil } }
+
+    /// Ends the stream of steps.
+    func end() {
         endEpoch(RPCError(.unavailable, "stage \(plan.stageIndex) is shutting down"))
-        worker.stop()
+    }
+
+    /// Ends everything; the stage's memory and threads are given back when this returns.
+    func stop() async {
+        end()
+        await worker.shutdown()
         await next?.close()
+    }
+
+    /// Ends a join that came to nothing.
+    func expire(now: ContinuousClock.Instant) {
+        let isVoid = state.withLock {
+            $0.isJoined && $0.upstream == nil && $0.joinedAt.duration(to: now) > Self.streamPatience
+        }
+        if isVoid { endEpoch(RPCError(.cancelled, "no stream of steps followed the join")) }
     }
 
     // MARK: - Join
 
-    private func join(_ asked: StagePlan) async throws -> Fathom_Shard_V1_JoinResponse {
+    /// - Parameter lease: kept until the stream of steps has ended; the caller ends it when this throws.
+    package func join(
+        _ asked: StagePlan, lease: ModelLease<StageModel>
+    ) async throws -> Fathom_Shard_V1_JoinResponse {
         try plan.check(fits: asked)
         endEpoch(RPCError(.aborted, "stage \(plan.stageIndex) was joined again"))
         let join = state.withLock { state in
@@ -99,7 +115,7 @@ package final class StageService: Service {
             let isCurrent = state.withLock { state in
                 guard state.joinCount == join else { return false }
                 state.downstream = downstream
-                state.isJoined = true
+                state.join(lease)
                 return true
             }
             guard isCurrent else {
@@ -107,9 +123,11 @@ package final class StageService: Service {
                 throw RPCError(.aborted, "another join came in between")
             }
         } else {
-            state.withLock { $0.isJoined = true }
+            state.withLock { $0.join(lease) }
         }
-        logger.info("Joined", metadata: ["stage.index": "\(plan.stageIndex)", "layers": "\(layers)"])
+        logger.info(
+            "Joined",
+            metadata: ["stage.index": "\(plan.stageIndex)", "model": "\(plan.modelName)", "layers": "\(layers)"])
         var response = Fathom_Shard_V1_JoinResponse()
         response.layerStart = UInt32(layers.lowerBound)
         response.layerEnd = UInt32(layers.upperBound)
@@ -120,19 +138,21 @@ package final class StageService: Service {
 
     /// Ends the stream of steps in both directions; a new join is needed.
     private func endEpoch(_ reason: RPCError) {
-        let (upstream, downstream) = state.withLock { state in
+        let (upstream, downstream, lease) = state.withLock { state in
             defer {
                 state.upstream = nil
                 state.downstream = nil
+                state.lease = nil
                 state.isJoined = false
                 state.computeTimes.removeAll()
                 state.joinCount += 1
                 state.epoch += 1
             }
-            return (state.upstream, state.downstream)
+            return (state.upstream, state.downstream, state.lease)
         }
         upstream?.cancel(reason)
         downstream?.cancel()
+        lease?.release()
     }
 
     private func lostDownstream(join: UInt64) {
@@ -149,7 +169,7 @@ package final class StageService: Service {
     // MARK: - Run
 
     /// A new stream of steps, on the event loop.
-    private func open(_ stream: RawServerStream) -> @Sendable (RawStreamEvent) -> Void {
+    package func open(_ stream: RawServerStream) -> @Sendable (RawStreamEvent) -> Void {
         let epoch = state.withLock { state -> UInt64? in
             // One stream for each join: only a join makes the stages behind forget as well.
             guard state.isJoined, state.upstream == nil else { return nil }

@@ -2,7 +2,6 @@ import Engine
 import InferenceCore
 import Logging
 import NIOCore
-import ServiceLifecycle
 import Synchronization
 import Wire
 import WireProtocols
@@ -11,13 +10,15 @@ import WireProtocols
 ///
 /// The hot path does not suspend: steps leave on the step thread, answers arrive on the event loop and go straight to
 /// the engine's mailbox.
-package final class WirePipelineLink: PipelineLink, Service {
+package final class WirePipelineLink: PipelineLink {
     private struct State {
         var receive: (@Sendable (PipelineEvent) -> Void)?
         var current: (epoch: UInt64, downstream: Downstream)?
         var epochCount: UInt64 = 0
         var lastClosedEpoch: UInt64 = 0
         var isStopped = false
+        /// Why the next stage refused the last join.
+        var refusal: RPCError?
     }
 
     /// Pauses between attempts to join.
@@ -31,6 +32,8 @@ package final class WirePipelineLink: PipelineLink, Service {
     private let joinTimeout: Duration
     private let logger: Logger
     private let state = Mutex(State())
+    private let stopped: AsyncStream<Void>
+    private let stopping: AsyncStream<Void>.Continuation
 
     /// - Parameters:
     ///   - client: to the next stage; closed when `run` ends.
@@ -38,14 +41,21 @@ package final class WirePipelineLink: PipelineLink, Service {
     ///   - group: learns of the stages behind.
     ///   - joinTimeout: how long joining may take, all later stages together.
     package init(
-        client: WireClient, plan: StagePlan, group: ReplicaGroup, joinTimeout: Duration = .seconds(5), logger: Logger
+        client: WireClient, plan: StagePlan, group: ReplicaGroup, joinTimeout: Duration? = nil, logger: Logger
     ) {
         self.client = client
         self.plan = plan
         self.group = group
-        self.joinTimeout = joinTimeout
+        self.joinTimeout = joinTimeout ?? Downstream.defaultJoinTimeout
         self.logger = logger
+        (stopped, stopping) = AsyncStream.makeStream()
     }
+
+    /// Whether there is a connection to the next stage, joined or not.
+    package var isConnected: Bool { client.isConnected }
+
+    /// Why the next stage, which can be reached, does not take this model; nil while it does, or when nobody knows.
+    package var refusal: RPCError? { state.withLock(\.refusal) }
 
     package func start(_ receive: @escaping @Sendable (PipelineEvent) -> Void) {
         state.withLock { $0.receive = receive }
@@ -77,30 +87,51 @@ package final class WirePipelineLink: PipelineLink, Service {
             return state.current?.downstream
         }
         downstream?.cancel()
+        stopping.finish()
     }
 
     // MARK: - Joining
 
-    /// Keeps the link up until graceful shutdown or `stop`.
-    package func run() async throws {
-        await cancelWhenGracefulShutdown {
-            var failures = 0
-            while !Task.isCancelled, !self.state.withLock(\.isStopped) {
-                do {
-                    try await self.stayLinked { failures = 0 }
-                } catch {
-                    // Said once when contact is lost, not once per attempt.
-                    self.logger.log(
-                        level: failures == 0 ? .warning : .debug, "Pipeline stage cannot be joined",
-                        metadata: ["stage.index": "\(self.plan.stageIndex)", "error": "\(error)"])
-                }
-                let pause = Self.pauses[min(failures, Self.pauses.count - 1)]
-                failures += 1
-                try? await Task.sleep(for: pause)
-            }
+    /// Keeps the link up until `stop` or cancellation.
+    package func run() async {
+        await withTaskGroup { tasks in
+            tasks.addTask { await self.keepLinked() }
+            // Also ends a join that is under way.
+            tasks.addTask { for await _ in self.stopped {} }
+            await tasks.next()
+            tasks.cancelAll()
         }
         stop()
         await client.close()
+    }
+
+    private func keepLinked() async {
+        var failures = 0
+        while !Task.isCancelled, !state.withLock(\.isStopped) {
+            do {
+                try await stayLinked { failures = 0 }
+            } catch {
+                noteRefusal(error)
+                // Said once when contact is lost, not once per attempt.
+                logger.log(
+                    level: failures == 0 ? .warning : .debug, "Pipeline stage cannot be joined",
+                    metadata: [
+                        "stage.index": "\(plan.stageIndex)", "model": "\(plan.modelName)", "error": "\(error)",
+                    ])
+            }
+            let pause = Self.pauses[min(failures, Self.pauses.count - 1)]
+            failures += 1
+            try? await Task.sleep(for: pause)
+        }
+    }
+
+    private func noteRefusal(_ error: any Error) {
+        let error = error as? RPCError
+        switch error?.code {
+        // Nothing against the model: the stage is away, slow, or busy with another join.
+        case nil, .unavailable, .deadlineExceeded, .cancelled, .aborted: break
+        default: state.withLock { $0.refusal = error }
+        }
     }
 
     /// One epoch, from joining to the stream's end.
@@ -121,15 +152,23 @@ package final class WirePipelineLink: PipelineLink, Service {
         let isLinked = state.withLock { state in
             guard state.lastClosedEpoch < epoch, !state.isStopped else { return false }
             state.current = (epoch, downstream)
+            state.refusal = nil
             // Under the lock, so that `up` comes before `down`. Posting to a mailbox does not block.
             state.receive?(.up(epoch: epoch))
             return true
         }
         if isLinked {
+            let metadata: Logger.Metadata = [
+                "stage.index": "\(plan.stageIndex)", "model": "\(plan.modelName)", "epoch": "\(epoch)",
+            ]
             onLink()
-            logger.info("Pipeline linked", metadata: ["stage.index": "\(plan.stageIndex)", "epoch": "\(epoch)"])
+            logger.info("Pipeline linked", metadata: metadata)
             for await _ in closed {}
-            logger.warning("Pipeline link lost", metadata: ["stage.index": "\(plan.stageIndex)", "epoch": "\(epoch)"])
+            // Giving a model up is no loss.
+            let isStopped = state.withLock(\.isStopped)
+            logger.log(
+                level: isStopped ? .info : .warning, isStopped ? "Pipeline link ended" : "Pipeline link lost",
+                metadata: metadata)
         }
         downstream.cancel()
         group.unlinked()
@@ -139,11 +178,16 @@ package final class WirePipelineLink: PipelineLink, Service {
         do {
             let response: Fathom_Shard_V1_StepResponse = try PipelineCoding.decode(message)
             let event = PipelineEvent.results(
-                epoch: epoch, stepID: response.stepID, results: response.results.map(SequenceResult.init(proto:)),
+                epoch: epoch, stepID: response.stepID,
+                results: try response.results.map { try SequenceResult(proto: $0) },
                 computeMicroseconds: response.computeMicroseconds)
             state.withLock(\.receive)?(event)
-        } catch {
+        } catch let error as RPCError {
             invalidate(epoch: epoch, reason: InferenceError(link: error, stage: plan.stageIndex))
+        } catch {
+            let reason = InferenceError(
+                code: .internalError, message: "the answer of stage \(plan.stageIndex) cannot be used", cause: error)
+            invalidate(epoch: epoch, reason: reason)
         }
     }
 

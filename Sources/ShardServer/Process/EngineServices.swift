@@ -2,35 +2,30 @@ import Engine
 import ServiceLifecycle
 import ServiceSupport
 
-/// Ends the engine after the server in front of it has drained.
-struct EngineService: Service {
-    /// Requests still open this long after the server drained are lost anyway: their calls are over.
-    private static let grace = Duration.seconds(2)
-
-    let engine: InferenceEngine
-
-    func run() async throws {
-        try? await gracefulShutdown()
-        await engine.shutdown(deadline: .now + Self.grace)
-    }
-}
-
-/// Keeps the process's health in step with the engine's liveness.
+/// Keeps the process's health in step with the liveness of its loaded models.
 struct LivenessService: Service {
     /// Shorter than anybody needs to go and ask after the gateway has called the cluster ready.
     private static let interval = Duration.milliseconds(50)
 
-    let engine: InferenceEngine
+    let pool: ModelPool<HeadModel>
     let health: HealthState
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
-                let problem = engine.status.problem()
+                let problem = problem()
                 health.set(serving: problem == nil, reason: problem ?? "")
                 try? await Task.sleep(for: Self.interval)
             }
         }
+    }
+
+    /// What is wrong with the first model that does not serve. A model that is not loaded, or on its way, is no problem.
+    private func problem() -> String? {
+        for (_, model) in pool.loadedModels {
+            if let problem = model.engine.status.problem() { return "model \(model.served.name): \(problem)" }
+        }
+        return nil
     }
 }
 

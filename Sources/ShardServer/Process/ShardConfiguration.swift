@@ -1,3 +1,4 @@
+import Engine
 import Foundation
 import InferenceCore
 import ServiceSupport
@@ -7,14 +8,18 @@ import Wire
 package struct ShardConfiguration: Sendable {
     /// Keys besides the common ones.
     package static let keys = [
-        "model", "model-name", "stage", "stages", "layers", "next", "threads", "kv-blocks", "max-batched-tokens",
-        "max-running", "max-waiting", "step-timeout",
+        "model", "model-name", "memory-budget", "stage", "stages", "layers", "next", "threads", "kv-blocks",
+        "max-batched-tokens", "max-running", "max-waiting", "prefix-cache", "draft-tokens",
+        "prefill-share", "step-timeout",
     ]
 
-    /// GGUF file.
-    package var modelPath: String
-    /// What clients call the model; the name of the file's folder unless set.
-    package var modelName: String
+    /// Most models of one process.
+    package static let maxModelCount = 64
+
+    /// At least one. The first is loaded at the start, the others when they are asked for.
+    package var models: [ModelSpecification]
+    /// What loaded models may take together: weights, KV cache and buffers; nil: no bound.
+    package var memoryBudget: Int?
     /// This process's place in the pipeline, 0 is the head.
     package var stageIndex: Int
     package var stageCount: Int
@@ -29,6 +34,12 @@ package struct ShardConfiguration: Sendable {
     package var maxBatchedTokens: Int
     package var maxRunningSequences: Int
     package var maxWaitingSequences: Int
+    /// Whether requests of one tenant share the KV of common prefixes.
+    package var reusesPrefixes: Bool
+    /// Most guessed tokens of one step; 0 turns speculative decoding off.
+    package var maxDraftTokens: Int
+    /// How long a prompt's chunk may take, in decode steps, while sequences decode; nil: as long as it takes.
+    package var prefillShare: Double?
     /// A step that the next stages do not answer for this long fails the epoch.
     package var stepTimeout: Duration
 
@@ -36,9 +47,8 @@ package struct ShardConfiguration: Sendable {
     ///
     /// - Throws: `ConfigurationError` naming the setting, its value and what is expected.
     package init(_ settings: ServiceConfiguration) throws {
-        modelPath = try settings.requiredString("model", hint: "the GGUF file to serve")
-        let folder = URL(fileURLWithPath: modelPath).standardizedFileURL.deletingLastPathComponent().lastPathComponent
-        modelName = try settings.string("model-name", default: folder)
+        models = try Self.models(settings)
+        memoryBudget = try Self.memoryBudget(settings)
         stageCount = try settings.int("stages", default: 1, in: 1...64)
         stageIndex = try settings.int("stage", default: 0, in: 0...(stageCount - 1))
         next = try settings.target("next")
@@ -48,9 +58,18 @@ package struct ShardConfiguration: Sendable {
         maxBatchedTokens = try settings.int("max-batched-tokens", default: 512, in: 1...8_192)
         maxRunningSequences = try settings.int("max-running", default: 64, in: 1...4_096)
         maxWaitingSequences = try settings.int("max-waiting", default: 256, in: 1...65_536)
+        reusesPrefixes = try settings.bool("prefix-cache", default: true)
+        maxDraftTokens = try settings.int(
+            "draft-tokens", default: EngineConfiguration.defaultMaxDraftTokens, in: 0...256)
+        let share = try settings.double(
+            "prefill-share", default: EngineConfiguration.defaultPrefillShare, in: 0...1_000_000)
+        prefillShare = share == 0 ? nil : share
         stepTimeout = try settings.duration(
             "step-timeout", default: .seconds(10), in: .milliseconds(10)...(.seconds(600)))
         layers = try Self.layers(settings)
+        if layers != nil, models.count > 1 {
+            throw settings.invalid("layers", expected: "nothing: it cannot fit each of \(models.count) models")
+        }
 
         let isLast = stageIndex == stageCount - 1
         if isLast, next != nil {
@@ -62,6 +81,48 @@ package struct ShardConfiguration: Sendable {
         }
     }
 
+    /// Models as PATH or NAME=PATH. What is before the first "=" is a name unless it holds a "/".
+    private static func models(_ settings: ServiceConfiguration) throws -> [ModelSpecification] {
+        let texts = try settings.strings("model")
+        guard !texts.isEmpty else {
+            _ = try settings.requiredString("model", hint: "the GGUF file to serve, or several as NAME=PATH")
+            return []
+        }
+        let modelName = try settings.string("model-name")
+        if modelName != nil, texts.count > 1 {
+            throw settings.invalid("model-name", expected: "nothing: with several models, name each as NAME=PATH")
+        }
+        let models = texts.map { text in
+            var (name, path) = (modelName ?? "", text)
+            if let equals = text.firstIndex(of: "="), equals > text.startIndex, !text[..<equals].contains("/") {
+                if name.isEmpty { name = String(text[..<equals]) }
+                path = String(text[text.index(after: equals)...])
+            }
+            if name.isEmpty {
+                name = URL(fileURLWithPath: path).standardizedFileURL.deletingLastPathComponent().lastPathComponent
+            }
+            return ModelSpecification(name: name, path: path)
+        }
+        guard models.count <= maxModelCount, models.allSatisfy({ !$0.path.isEmpty }) else {
+            throw ConfigurationError(
+                .invalidValue,
+                "--model: got \(models.count) models, expected at most \(maxModelCount), each with a path")
+        }
+        if let twice = models.map(\.name).duplicate {
+            throw ConfigurationError(
+                .invalidValue, "--model: two models are called \"\(twice)\"; name each as NAME=PATH")
+        }
+        return models
+    }
+
+    private static func memoryBudget(_ settings: ServiceConfiguration) throws -> Int? {
+        guard let text = try settings.string("memory-budget") else { return nil }
+        guard let byteCount = MemorySize.parse(text), byteCount > 0 else {
+            throw settings.invalid("memory-budget", expected: "an amount of memory such as 800MiB, 12GiB or bytes")
+        }
+        return byteCount
+    }
+
     /// Layers as "A..<B".
     private static func layers(_ settings: ServiceConfiguration) throws -> Range<Int>? {
         guard let text = try settings.string("layers") else { return nil }
@@ -70,5 +131,13 @@ package struct ShardConfiguration: Sendable {
             throw settings.invalid("layers", expected: "A..<B with 0 <= A < B, such as 0..<15")
         }
         return lower..<upper
+    }
+}
+
+extension [String] {
+    /// The first element that was there before.
+    fileprivate var duplicate: String? {
+        var seen: Set<String> = []
+        return first { !seen.insert($0).inserted }
     }
 }

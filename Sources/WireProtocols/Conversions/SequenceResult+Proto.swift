@@ -2,18 +2,29 @@ import Foundation
 import InferenceCore
 
 extension SequenceResult {
-    package init(proto: Fathom_Shard_V1_SequenceResult) {
+    /// - Throws: `InferenceError` invalidRequest when there are log-probabilities, but not one for each token.
+    package init(proto: Fathom_Shard_V1_SequenceResult) throws(InferenceError) {
+        guard proto.logprobs.isEmpty || proto.logprobs.count == proto.tokenIds.count else {
+            throw InferenceError(
+                code: .invalidRequest,
+                message: "sequence \(proto.sequenceID) has \(proto.logprobs.count) log-probabilities for "
+                    + "\(proto.tokenIds.count) tokens")
+        }
         self.init(
-            sequenceID: SequenceID(rawValue: proto.sequenceID), tokenID: proto.hasTokenID ? proto.tokenID : nil,
-            logprob: proto.hasLogprob ? TokenLogprob(proto: proto.logprob) : nil,
+            sequenceID: SequenceID(rawValue: proto.sequenceID),
+            sampled: proto.tokenIds.enumerated().map { index, tokenID in
+                SampledToken(
+                    tokenID: tokenID,
+                    logprob: proto.logprobs.isEmpty ? nil : TokenLogprob(proto: proto.logprobs[index]))
+            },
             promptLogprobs: proto.promptLogprobs.map { TokenLogprob(proto: $0) })
     }
 
     package func proto() -> Fathom_Shard_V1_SequenceResult {
         var proto = Fathom_Shard_V1_SequenceResult()
         proto.sequenceID = sequenceID.rawValue
-        if let tokenID { proto.tokenID = tokenID }
-        if let logprob { proto.logprob = logprob.proto() }
+        proto.tokenIds = sampled.map(\.tokenID)
+        proto.logprobs = sampled.compactMap { $0.logprob?.proto() }
         proto.promptLogprobs = promptLogprobs.map { $0.proto() }
         return proto
     }

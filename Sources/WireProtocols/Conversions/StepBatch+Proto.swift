@@ -42,9 +42,10 @@ extension SequenceStep {
         self.init(
             sequenceID: SequenceID(rawValue: proto.sequenceID), startPosition: Int(proto.startPosition),
             tokenIDs: proto.tokenIds, blockTable: blockTable, sample: proto.sample,
+            draftCount: Int(proto.draftCount),
             sampling: proto.hasSampling ? SamplingParameters(proto: proto.sampling) : nil,
             promptLogprobs: proto.promptLogprobs, nextTokenID: proto.hasNextTokenID ? proto.nextTokenID : nil,
-            generatedCount: Int(proto.generatedCount))
+            generatedCount: Int(proto.generatedCount), historyTokenIDs: proto.historyTokenIds)
     }
 
     package func proto() -> Fathom_Shard_V1_SequenceStep {
@@ -54,10 +55,12 @@ extension SequenceStep {
         proto.tokenIds = tokenIDs
         proto.blockTable = blockTable.map { UInt32(bitPattern: $0) }
         proto.sample = sample
+        proto.draftCount = UInt32(clamping: draftCount)
         if let sampling { proto.sampling = sampling.proto() }
         proto.promptLogprobs = promptLogprobs
         if let nextTokenID { proto.nextTokenID = nextTokenID }
         proto.generatedCount = UInt32(clamping: generatedCount)
+        proto.historyTokenIds = historyTokenIDs
         return proto
     }
 }

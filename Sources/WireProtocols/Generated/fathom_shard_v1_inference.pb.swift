@@ -45,7 +45,7 @@ package nonisolated struct Fathom_Shard_V1_GenerateRequest: @unchecked Sendable 
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// Name of the model; empty means the only one served.
+  /// Name of the model; empty means the first of the group's models.
   package var model: String {
     get {_storage._model}
     set {_uniqueStorage()._model = newValue}
@@ -455,6 +455,7 @@ package nonisolated struct Fathom_Shard_V1_TokenizeRequest: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// As in GenerateRequest.
   package var model: String = String()
 
   package var prompt: Fathom_Shard_V1_Prompt {
@@ -492,11 +493,16 @@ package nonisolated struct Fathom_Shard_V1_DescribeRequest: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// Which model the answer is about; empty: see DescribeResponse.
+  package var model: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
 
+/// About the model asked for. When none was: name, digest and limits are those of the first model, and load and liveness
+/// are those of all loaded models together.
 package nonisolated struct Fathom_Shard_V1_DescribeResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -504,6 +510,7 @@ package nonisolated struct Fathom_Shard_V1_DescribeResponse: Sendable {
 
   package var model: String = String()
 
+  /// Empty when the model's file could not be read.
   package var modelDigest: String = String()
 
   package var architecture: String = String()
@@ -512,13 +519,16 @@ package nonisolated struct Fathom_Shard_V1_DescribeResponse: Sendable {
 
   package var vocabularySize: UInt32 = 0
 
+  /// Of the model asked for, else of the first loaded model that has a problem, else of the first loaded one. Empty when
+  /// there is none.
   package var stages: [Fathom_Shard_V1_StageDescription] = []
 
-  /// True while every stage is loaded, linked and answering.
+  /// True while every stage of the model, or of every loaded model, is loaded, linked and answering. A group that has
+  /// loaded no model yet, or exchanges one for another, is serving: requests wait for their model.
   package var serving: Bool = false
 
-  /// Milliseconds since a token last went through all stages; a heartbeat token is generated when idle.
-  /// 2^64-1: never.
+  /// Milliseconds since a token last went through all stages; a heartbeat token is generated when idle. The longest of
+  /// all loaded models. 2^64-1: never, or no model is loaded.
   package var millisecondsSinceLastToken: UInt64 = 0
 
   package var runningSequences: UInt32 = 0
@@ -529,10 +539,121 @@ package nonisolated struct Fathom_Shard_V1_DescribeResponse: Sendable {
 
   package var kvCacheBlocksTotal: UInt32 = 0
 
-  /// Unix seconds of the model's load.
+  /// Unix seconds when the model's file was first read.
+  package var created: UInt64 = 0
+
+  /// Every model that can be asked for, loaded or not, in the order of the configuration.
+  package var models: [Fathom_Shard_V1_ModelDescription] = []
+
+  /// What the head's loaded models may take together; 0: no bound.
+  package var memoryBudgetBytes: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// One of the models of a replica group.
+package nonisolated struct Fathom_Shard_V1_ModelDescription: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var name: String = String()
+
+  /// This and the next three are empty or 0 when the model's file could not be read.
+  package var digest: String = String()
+
+  package var architecture: String = String()
+
+  package var maxContextTokens: UInt32 = 0
+
+  package var vocabularySize: UInt32 = 0
+
+  package var state: Fathom_Shard_V1_ModelDescription.State = .unspecified
+
+  /// Why a loaded model does not serve, or why it could not be loaded; empty when neither is the case.
+  package var problem: String = String()
+
+  /// As in DescribeResponse, for this model.
+  package var millisecondsSinceLastToken: UInt64 = 0
+
+  /// Weights, KV cache and buffers of its heaviest stage: what it counts against the memory budget while it is loaded.
+  package var bytes: UInt64 = 0
+
+  package var runningSequences: UInt32 = 0
+
+  package var waitingSequences: UInt32 = 0
+
+  /// Requests that keep it in memory.
+  package var openRequests: UInt32 = 0
+
+  /// Requests that wait until it is in memory.
+  package var loadingRequests: UInt32 = 0
+
   package var created: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum State: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case unspecified // = 0
+
+    /// Not in memory; the first request for it loads it.
+    case absent // = 1
+
+    /// Being read into memory, or linked with the other stages for the first time.
+    case loading // = 2
+
+    /// In memory and taking requests.
+    case ready // = 3
+
+    /// Giving its memory back.
+    case evicting // = 4
+
+    /// Not in memory, and the last attempt to load it failed; `problem` says why. A later request tries again.
+    case failed // = 5
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .unspecified
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unspecified
+      case 1: self = .absent
+      case 2: self = .loading
+      case 3: self = .ready
+      case 4: self = .evicting
+      case 5: self = .failed
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .unspecified: return 0
+      case .absent: return 1
+      case .loading: return 2
+      case .ready: return 3
+      case .evicting: return 4
+      case .failed: return 5
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [Fathom_Shard_V1_ModelDescription.State] = [
+      .unspecified,
+      .absent,
+      .loading,
+      .ready,
+      .evicting,
+      .failed,
+    ]
+
+  }
 
   package init() {}
 }
@@ -1420,18 +1541,29 @@ nonisolated extension Fathom_Shard_V1_TokenizeResponse: SwiftProtobuf.Message, S
 
 nonisolated extension Fathom_Shard_V1_DescribeRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".DescribeRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}model\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    // Load everything into unknown fields
-    while try decoder.nextFieldNumber() != nil {}
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.model) }()
+      default: break
+      }
+    }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.model.isEmpty {
+      try visitor.visitSingularStringField(value: self.model, fieldNumber: 1)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Fathom_Shard_V1_DescribeRequest, rhs: Fathom_Shard_V1_DescribeRequest) -> Bool {
+    if lhs.model != rhs.model {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1439,7 +1571,7 @@ nonisolated extension Fathom_Shard_V1_DescribeRequest: SwiftProtobuf.Message, Sw
 
 nonisolated extension Fathom_Shard_V1_DescribeResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".DescribeResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}model\0\u{3}model_digest\0\u{1}architecture\0\u{3}max_context_tokens\0\u{3}vocabulary_size\0\u{1}stages\0\u{1}serving\0\u{3}milliseconds_since_last_token\0\u{3}running_sequences\0\u{3}waiting_sequences\0\u{3}kv_cache_blocks_used\0\u{3}kv_cache_blocks_total\0\u{1}created\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}model\0\u{3}model_digest\0\u{1}architecture\0\u{3}max_context_tokens\0\u{3}vocabulary_size\0\u{1}stages\0\u{1}serving\0\u{3}milliseconds_since_last_token\0\u{3}running_sequences\0\u{3}waiting_sequences\0\u{3}kv_cache_blocks_used\0\u{3}kv_cache_blocks_total\0\u{1}created\0\u{1}models\0\u{3}memory_budget_bytes\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1460,6 +1592,8 @@ nonisolated extension Fathom_Shard_V1_DescribeResponse: SwiftProtobuf.Message, S
       case 11: try { try decoder.decodeSingularUInt32Field(value: &self.kvCacheBlocksUsed) }()
       case 12: try { try decoder.decodeSingularUInt32Field(value: &self.kvCacheBlocksTotal) }()
       case 13: try { try decoder.decodeSingularUInt64Field(value: &self.created) }()
+      case 14: try { try decoder.decodeRepeatedMessageField(value: &self.models) }()
+      case 15: try { try decoder.decodeSingularUInt64Field(value: &self.memoryBudgetBytes) }()
       default: break
       }
     }
@@ -1505,6 +1639,12 @@ nonisolated extension Fathom_Shard_V1_DescribeResponse: SwiftProtobuf.Message, S
     if self.created != 0 {
       try visitor.visitSingularUInt64Field(value: self.created, fieldNumber: 13)
     }
+    if !self.models.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.models, fieldNumber: 14)
+    }
+    if self.memoryBudgetBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.memoryBudgetBytes, fieldNumber: 15)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1522,9 +1662,110 @@ nonisolated extension Fathom_Shard_V1_DescribeResponse: SwiftProtobuf.Message, S
     if lhs.kvCacheBlocksUsed != rhs.kvCacheBlocksUsed {return false}
     if lhs.kvCacheBlocksTotal != rhs.kvCacheBlocksTotal {return false}
     if lhs.created != rhs.created {return false}
+    if lhs.models != rhs.models {return false}
+    if lhs.memoryBudgetBytes != rhs.memoryBudgetBytes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
+}
+
+nonisolated extension Fathom_Shard_V1_ModelDescription: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ModelDescription"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}digest\0\u{1}architecture\0\u{3}max_context_tokens\0\u{3}vocabulary_size\0\u{1}state\0\u{1}problem\0\u{3}milliseconds_since_last_token\0\u{1}bytes\0\u{3}running_sequences\0\u{3}waiting_sequences\0\u{3}open_requests\0\u{3}loading_requests\0\u{1}created\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.digest) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.architecture) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.maxContextTokens) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.vocabularySize) }()
+      case 6: try { try decoder.decodeSingularEnumField(value: &self.state) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.problem) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.millisecondsSinceLastToken) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.bytes) }()
+      case 10: try { try decoder.decodeSingularUInt32Field(value: &self.runningSequences) }()
+      case 11: try { try decoder.decodeSingularUInt32Field(value: &self.waitingSequences) }()
+      case 12: try { try decoder.decodeSingularUInt32Field(value: &self.openRequests) }()
+      case 13: try { try decoder.decodeSingularUInt32Field(value: &self.loadingRequests) }()
+      case 14: try { try decoder.decodeSingularUInt64Field(value: &self.created) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.digest.isEmpty {
+      try visitor.visitSingularStringField(value: self.digest, fieldNumber: 2)
+    }
+    if !self.architecture.isEmpty {
+      try visitor.visitSingularStringField(value: self.architecture, fieldNumber: 3)
+    }
+    if self.maxContextTokens != 0 {
+      try visitor.visitSingularUInt32Field(value: self.maxContextTokens, fieldNumber: 4)
+    }
+    if self.vocabularySize != 0 {
+      try visitor.visitSingularUInt32Field(value: self.vocabularySize, fieldNumber: 5)
+    }
+    if self.state != .unspecified {
+      try visitor.visitSingularEnumField(value: self.state, fieldNumber: 6)
+    }
+    if !self.problem.isEmpty {
+      try visitor.visitSingularStringField(value: self.problem, fieldNumber: 7)
+    }
+    if self.millisecondsSinceLastToken != 0 {
+      try visitor.visitSingularUInt64Field(value: self.millisecondsSinceLastToken, fieldNumber: 8)
+    }
+    if self.bytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.bytes, fieldNumber: 9)
+    }
+    if self.runningSequences != 0 {
+      try visitor.visitSingularUInt32Field(value: self.runningSequences, fieldNumber: 10)
+    }
+    if self.waitingSequences != 0 {
+      try visitor.visitSingularUInt32Field(value: self.waitingSequences, fieldNumber: 11)
+    }
+    if self.openRequests != 0 {
+      try visitor.visitSingularUInt32Field(value: self.openRequests, fieldNumber: 12)
+    }
+    if self.loadingRequests != 0 {
+      try visitor.visitSingularUInt32Field(value: self.loadingRequests, fieldNumber: 13)
+    }
+    if self.created != 0 {
+      try visitor.visitSingularUInt64Field(value: self.created, fieldNumber: 14)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Fathom_Shard_V1_ModelDescription, rhs: Fathom_Shard_V1_ModelDescription) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.digest != rhs.digest {return false}
+    if lhs.architecture != rhs.architecture {return false}
+    if lhs.maxContextTokens != rhs.maxContextTokens {return false}
+    if lhs.vocabularySize != rhs.vocabularySize {return false}
+    if lhs.state != rhs.state {return false}
+    if lhs.problem != rhs.problem {return false}
+    if lhs.millisecondsSinceLastToken != rhs.millisecondsSinceLastToken {return false}
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.runningSequences != rhs.runningSequences {return false}
+    if lhs.waitingSequences != rhs.waitingSequences {return false}
+    if lhs.openRequests != rhs.openRequests {return false}
+    if lhs.loadingRequests != rhs.loadingRequests {return false}
+    if lhs.created != rhs.created {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Fathom_Shard_V1_ModelDescription.State: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0STATE_UNSPECIFIED\0\u{1}STATE_ABSENT\0\u{1}STATE_LOADING\0\u{1}STATE_READY\0\u{1}STATE_EVICTING\0\u{1}STATE_FAILED\0")
 }
 
 nonisolated extension Fathom_Shard_V1_StageDescription: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

@@ -38,6 +38,10 @@ package nonisolated struct Fathom_Shard_V1_JoinRequest: Sendable {
 
   package var kvBlockSize: UInt32 = 0
 
+  /// The model's name on the calling stage: tells models with the same digest apart. A stage that knows no model of this
+  /// name takes the first of the digest.
+  package var model: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -108,7 +112,7 @@ package nonisolated struct Fathom_Shard_V1_SequenceStep: @unchecked Sendable {
     set {_uniqueStorage()._blockTable = newValue}
   }
 
-  /// Sample after the last token (decode, or the last chunk of a prefill).
+  /// Sample after the last token (decode, or the last chunk of a prefill), and after guesses as `draft_count` says.
   package var sample: Bool {
     get {_storage._sample}
     set {_uniqueStorage()._sample = newValue}
@@ -146,6 +150,19 @@ package nonisolated struct Fathom_Shard_V1_SequenceStep: @unchecked Sendable {
     set {_uniqueStorage()._generatedCount = newValue}
   }
 
+  /// The last `draft_count` token ids are guesses: the last stage samples after the token before them, and after each as
+  /// long as what it sampled is what was guessed. Below the count of token ids.
+  package var draftCount: UInt32 {
+    get {_storage._draftCount}
+    set {_uniqueStorage()._draftCount = newValue}
+  }
+
+  /// The tokens before start_position, when their KV came from the prefix cache and a penalty needs to know them.
+  package var historyTokenIds: [UInt32] {
+    get {_storage._historyTokenIds}
+    set {_uniqueStorage()._historyTokenIds = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -177,33 +194,17 @@ package nonisolated struct Fathom_Shard_V1_SequenceResult: Sendable {
 
   package var sequenceID: UInt64 = 0
 
-  package var tokenID: UInt32 {
-    get {_tokenID ?? 0}
-    set {_tokenID = newValue}
-  }
-  /// Returns true if `tokenID` has been explicitly set.
-  package var hasTokenID: Bool {self._tokenID != nil}
-  /// Clears the value of `tokenID`. Subsequent reads from it will return its default value.
-  package mutating func clearTokenID() {self._tokenID = nil}
+  /// What was sampled: none when the step did not ask, else one for each right guess and one more.
+  package var tokenIds: [UInt32] = []
 
-  /// Present when logprobs were asked for; `token` bytes are left empty here, the head fills them in.
-  package var logprob: Fathom_Shard_V1_TokenLogprob {
-    get {_logprob ?? Fathom_Shard_V1_TokenLogprob()}
-    set {_logprob = newValue}
-  }
-  /// Returns true if `logprob` has been explicitly set.
-  package var hasLogprob: Bool {self._logprob != nil}
-  /// Clears the value of `logprob`. Subsequent reads from it will return its default value.
-  package mutating func clearLogprob() {self._logprob = nil}
+  /// One for each token id when logprobs were asked for; `token` bytes are left empty here, the head fills them in.
+  package var logprobs: [Fathom_Shard_V1_TokenLogprob] = []
 
   package var promptLogprobs: [Fathom_Shard_V1_TokenLogprob] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
-
-  fileprivate var _tokenID: UInt32? = nil
-  fileprivate var _logprob: Fathom_Shard_V1_TokenLogprob? = nil
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -212,7 +213,7 @@ fileprivate nonisolated let _protobuf_package = "fathom.shard.v1"
 
 nonisolated extension Fathom_Shard_V1_JoinRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".JoinRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}model_digest\0\u{3}stage_index\0\u{3}stage_count\0\u{3}layer_start\0\u{3}kv_block_count\0\u{3}kv_block_size\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}model_digest\0\u{3}stage_index\0\u{3}stage_count\0\u{3}layer_start\0\u{3}kv_block_count\0\u{3}kv_block_size\0\u{1}model\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -226,6 +227,7 @@ nonisolated extension Fathom_Shard_V1_JoinRequest: SwiftProtobuf.Message, SwiftP
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.layerStart) }()
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.kvBlockCount) }()
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self.kvBlockSize) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.model) }()
       default: break
       }
     }
@@ -250,6 +252,9 @@ nonisolated extension Fathom_Shard_V1_JoinRequest: SwiftProtobuf.Message, SwiftP
     if self.kvBlockSize != 0 {
       try visitor.visitSingularUInt32Field(value: self.kvBlockSize, fieldNumber: 6)
     }
+    if !self.model.isEmpty {
+      try visitor.visitSingularStringField(value: self.model, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -260,6 +265,7 @@ nonisolated extension Fathom_Shard_V1_JoinRequest: SwiftProtobuf.Message, SwiftP
     if lhs.layerStart != rhs.layerStart {return false}
     if lhs.kvBlockCount != rhs.kvBlockCount {return false}
     if lhs.kvBlockSize != rhs.kvBlockSize {return false}
+    if lhs.model != rhs.model {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -352,7 +358,7 @@ nonisolated extension Fathom_Shard_V1_StepRequest: SwiftProtobuf.Message, SwiftP
 
 nonisolated extension Fathom_Shard_V1_SequenceStep: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SequenceStep"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}sequence_id\0\u{3}start_position\0\u{3}token_ids\0\u{3}block_table\0\u{1}sample\0\u{1}sampling\0\u{3}prompt_logprobs\0\u{3}next_token_id\0\u{3}generated_count\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}sequence_id\0\u{3}start_position\0\u{3}token_ids\0\u{3}block_table\0\u{1}sample\0\u{1}sampling\0\u{3}prompt_logprobs\0\u{3}next_token_id\0\u{3}generated_count\0\u{3}draft_count\0\u{3}history_token_ids\0")
 
   fileprivate class _StorageClass {
     var _sequenceID: UInt64 = 0
@@ -364,6 +370,8 @@ nonisolated extension Fathom_Shard_V1_SequenceStep: SwiftProtobuf.Message, Swift
     var _promptLogprobs: Bool = false
     var _nextTokenID: UInt32? = nil
     var _generatedCount: UInt32 = 0
+    var _draftCount: UInt32 = 0
+    var _historyTokenIds: [UInt32] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -383,6 +391,8 @@ nonisolated extension Fathom_Shard_V1_SequenceStep: SwiftProtobuf.Message, Swift
       _promptLogprobs = source._promptLogprobs
       _nextTokenID = source._nextTokenID
       _generatedCount = source._generatedCount
+      _draftCount = source._draftCount
+      _historyTokenIds = source._historyTokenIds
     }
   }
 
@@ -410,6 +420,8 @@ nonisolated extension Fathom_Shard_V1_SequenceStep: SwiftProtobuf.Message, Swift
         case 7: try { try decoder.decodeSingularBoolField(value: &_storage._promptLogprobs) }()
         case 8: try { try decoder.decodeSingularUInt32Field(value: &_storage._nextTokenID) }()
         case 9: try { try decoder.decodeSingularUInt32Field(value: &_storage._generatedCount) }()
+        case 10: try { try decoder.decodeSingularUInt32Field(value: &_storage._draftCount) }()
+        case 11: try { try decoder.decodeRepeatedUInt32Field(value: &_storage._historyTokenIds) }()
         default: break
         }
       }
@@ -449,6 +461,12 @@ nonisolated extension Fathom_Shard_V1_SequenceStep: SwiftProtobuf.Message, Swift
       if _storage._generatedCount != 0 {
         try visitor.visitSingularUInt32Field(value: _storage._generatedCount, fieldNumber: 9)
       }
+      if _storage._draftCount != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._draftCount, fieldNumber: 10)
+      }
+      if !_storage._historyTokenIds.isEmpty {
+        try visitor.visitPackedUInt32Field(value: _storage._historyTokenIds, fieldNumber: 11)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -467,6 +485,8 @@ nonisolated extension Fathom_Shard_V1_SequenceStep: SwiftProtobuf.Message, Swift
         if _storage._promptLogprobs != rhs_storage._promptLogprobs {return false}
         if _storage._nextTokenID != rhs_storage._nextTokenID {return false}
         if _storage._generatedCount != rhs_storage._generatedCount {return false}
+        if _storage._draftCount != rhs_storage._draftCount {return false}
+        if _storage._historyTokenIds != rhs_storage._historyTokenIds {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -518,7 +538,7 @@ nonisolated extension Fathom_Shard_V1_StepResponse: SwiftProtobuf.Message, Swift
 
 nonisolated extension Fathom_Shard_V1_SequenceResult: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SequenceResult"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}sequence_id\0\u{3}token_id\0\u{1}logprob\0\u{3}prompt_logprobs\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}sequence_id\0\u{3}token_ids\0\u{1}logprobs\0\u{3}prompt_logprobs\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -527,8 +547,8 @@ nonisolated extension Fathom_Shard_V1_SequenceResult: SwiftProtobuf.Message, Swi
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.sequenceID) }()
-      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._tokenID) }()
-      case 3: try { try decoder.decodeSingularMessageField(value: &self._logprob) }()
+      case 2: try { try decoder.decodeRepeatedUInt32Field(value: &self.tokenIds) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.logprobs) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.promptLogprobs) }()
       default: break
       }
@@ -536,19 +556,15 @@ nonisolated extension Fathom_Shard_V1_SequenceResult: SwiftProtobuf.Message, Swi
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
     if self.sequenceID != 0 {
       try visitor.visitSingularUInt64Field(value: self.sequenceID, fieldNumber: 1)
     }
-    try { if let v = self._tokenID {
-      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
-    } }()
-    try { if let v = self._logprob {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    } }()
+    if !self.tokenIds.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.tokenIds, fieldNumber: 2)
+    }
+    if !self.logprobs.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.logprobs, fieldNumber: 3)
+    }
     if !self.promptLogprobs.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.promptLogprobs, fieldNumber: 4)
     }
@@ -557,8 +573,8 @@ nonisolated extension Fathom_Shard_V1_SequenceResult: SwiftProtobuf.Message, Swi
 
   package static func ==(lhs: Fathom_Shard_V1_SequenceResult, rhs: Fathom_Shard_V1_SequenceResult) -> Bool {
     if lhs.sequenceID != rhs.sequenceID {return false}
-    if lhs._tokenID != rhs._tokenID {return false}
-    if lhs._logprob != rhs._logprob {return false}
+    if lhs.tokenIds != rhs.tokenIds {return false}
+    if lhs.logprobs != rhs.logprobs {return false}
     if lhs.promptLogprobs != rhs.promptLogprobs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

@@ -8,4 +8,9 @@ package enum MetadataKey {
     package static let retryAfter = "retry-after"
     /// The context window, on OUT_OF_RANGE errors of Generate.
     package static let maxContextTokens = "max-context-tokens"
+    /// Which parameter of the request is to blame; on errors whose message is for the requester.
+    package static let parameter = "param"
+    /// Which model the steps of a `Pipeline.Run` are for: what the `Join` before it said.
+    package static let modelDigest = "fathom-model-digest"
+    package static let modelName = "fathom-model"
 }

@@ -59,7 +59,7 @@ final class FakeHead: Sendable {
         router.unary(InferenceService.describe) { _, _ in
             try self.state.withLock { state in
                 if let failure = state.describeFailure { throw failure }
-                return state.description
+                return Self.withModel(state.description)
             }
         }
         router.serverStreaming(InferenceService.generate) { request, writer, context in
@@ -76,6 +76,23 @@ final class FakeHead: Sendable {
                 throw error
             }
         }
+    }
+
+    /// The description with its one model, unless it lists models itself.
+    private static func withModel(
+        _ description: Fathom_Shard_V1_DescribeResponse
+    ) -> Fathom_Shard_V1_DescribeResponse {
+        guard description.models.isEmpty else { return description }
+        var model = Fathom_Shard_V1_ModelDescription()
+        model.name = description.model
+        model.digest = description.modelDigest
+        model.maxContextTokens = description.maxContextTokens
+        model.millisecondsSinceLastToken = description.millisecondsSinceLastToken
+        model.created = description.created
+        model.state = .ready
+        var description = description
+        description.models = [model]
+        return description
     }
 
     // MARK: Scripts

@@ -1,0 +1,62 @@
+import CKernels
+import ModelFiles
+import Tensors
+
+/// Memory that a ``TransformerStage`` takes, known from the file's header before anything is loaded.
+///
+/// Rows of the token embedding are read from the file's own pages, which the system takes back when it needs them; they
+/// are not counted.
+package struct StageFootprint: Sendable, Equatable {
+    /// Packed weights; equals `TransformerStage.weightByteCount` for a file that can be loaded.
+    package var weightByteCount: Int
+    /// Equals `TransformerStage.kvCacheByteCount`.
+    package var kvCacheByteCount: Int
+    /// An upper bound of the buffers of a step.
+    package var scratchByteCount: Int
+
+    package var byteCount: Int { weightByteCount + kvCacheByteCount + scratchByteCount }
+
+    /// - Throws: `ModelFileError`, ``InferenceError`` `unsupportedModel` for metadata that cannot be used.
+    package init(file: GGUFFile, layers: Range<Int>, configuration: StageConfiguration) throws {
+        let model = try ModelConfiguration(metadata: file.metadata)
+        let isLast = layers.upperBound == model.layerCount
+        var weights = 0
+        for (name, tensor) in file.tensors {
+            guard let layer = TensorName.layerIndex(of: name), layers.contains(layer) else { continue }
+            weights += tensor.isMatrix ? Self.packedByteCount(tensor) : tensor.elementCount * 4
+        }
+        if isLast, let head = file.tensors[TensorName.output] ?? file.tensors[TensorName.tokenEmbedding] {
+            weights += Self.packedByteCount(head)
+        }
+        weightByteCount = weights
+        kvCacheByteCount = configuration.kvBlockCount * Self.kvByteCountPerBlock(of: model, layers: layers.count)
+        let tokens = max(configuration.maxBatchedTokens, TransformerStage.logitRows)
+        let attention = (2 * model.headCount + 2 * model.keyValueHeadCount) * model.headWidth
+        // Each matrix input exists as f32 or int8, and once more for each thread; hidden states once more in the runner.
+        let values = 2 * model.modelWidth + attention + model.headCount * model.headWidth + 2 * model.feedForwardWidth
+        scratchByteCount =
+            4 * (tokens + 2 * configuration.threads) * values + 8 * tokens * model.ropeWidth
+            + (isLast ? 4 * TransformerStage.logitRows * model.vocabularySize : 0)
+            + (configuration.threads > 1 ? 4 * BatchLayout.partialCapacity : 0)
+    }
+
+    /// Bytes of one KV cache block over so many layers.
+    package static func kvByteCountPerBlock(of model: ModelConfiguration, layers: Int) -> Int {
+        4 * layers * model.keyValueHeadCount * model.headWidth * TransformerStage.kvBlockSize
+    }
+
+    /// Bytes of a matrix as panels of 16 rows, see `PackedMatrix`.
+    private static func packedByteCount(_ tensor: TensorView) -> Int {
+        let kind = ck_kind_of_type(tensor.elementType.rawValue)
+        // Loading will refuse it.
+        guard kind >= 0 else { return tensor.bytes.count }
+        let panels = (tensor.rows + 15) / 16
+        let blocks = (tensor.columns + 31) / 32
+        return panels * blocks * ck_record_bytes(ck_weight_kind(rawValue: UInt32(kind)))
+    }
+}
+
+extension TensorView {
+    /// Norm weights are vectors.
+    fileprivate var isMatrix: Bool { shape.count > 1 }
+}

@@ -1,0 +1,65 @@
+import Foundation
+import ServiceSupport
+import ShardServer
+import Testing
+
+@Suite struct ShardConfigurationTests {
+    private func load(
+        models: [String] = [], _ flags: [String: String] = [:], yaml: String? = nil, environment: [String: String] = [:]
+    ) throws -> ShardConfiguration {
+        var all: ServiceFlags = [:]
+        for key in ShardConfiguration.keys { all.set(key, flags[key]) }
+        all.set("model", models)
+        var options: [String] = []
+        if let yaml {
+            let path = FileManager.default.temporaryDirectory.appendingPathComponent("shard-\(UUID().uuidString).yaml")
+            try Data(yaml.utf8).write(to: path)
+            options = ["--config", path.path]
+        }
+        let settings = try ServiceConfiguration(
+            service: "shard", options: .parsing(options), flags: all, environment: environment)
+        return try ShardConfiguration(settings)
+    }
+
+    private func models(_ configuration: ShardConfiguration) -> [String] {
+        configuration.models.map { "\($0.name) \($0.path)" }
+    }
+
+    @Test("one plain path is named after its folder or by model-name")
+    func onePath() throws {
+        #expect(models(try load(models: ["/m/tiny/model.gguf"])) == ["tiny /m/tiny/model.gguf"])
+        #expect(models(try load(models: ["/m/tiny/model.gguf"], ["model-name": "x"])) == ["x /m/tiny/model.gguf"])
+        #expect(models(try load(yaml: "model: /m/tiny/model.gguf")) == ["tiny /m/tiny/model.gguf"])
+        // A path may hold an equals sign, and a comma as a flag.
+        #expect(models(try load(models: ["/m/a=b/x,y.gguf"])) == ["a=b /m/a=b/x,y.gguf"])
+    }
+
+    @Test("several models are repeated flags, a list in the file, or separated by commas in a variable")
+    func several() throws {
+        let expected = ["a /m/a.gguf", "b /m/b=1.gguf"]
+        #expect(models(try load(models: ["a=/m/a.gguf", "b=/m/b=1.gguf"])) == expected)
+        #expect(models(try load(yaml: "model: [a=/m/a.gguf, b=/m/b=1.gguf]")) == expected)
+        #expect(
+            models(try load(environment: ["FATHOM_SHARD_MODEL": "a=/m/a.gguf,b=/m/b=1.gguf"])) == expected)
+        #expect(models(try load(models: ["/m/one/x.gguf", "/m/two/x.gguf"])).map { $0.prefix(3) } == ["one", "two"])
+    }
+
+    @Test("what contradicts itself is refused")
+    func refusals() {
+        #expect(throws: ConfigurationError.self) { try load() }
+        #expect(throws: ConfigurationError.self) { try load(models: ["a="]) }
+        #expect(throws: ConfigurationError.self) { try load(models: ["a=/x", "a=/y"]) }
+        #expect(throws: ConfigurationError.self) { try load(models: ["/m/x.gguf", "/m/y.gguf"]) }
+        #expect(throws: ConfigurationError.self) { try load(models: ["a=/x", "b=/y"], ["model-name": "c"]) }
+        #expect(throws: ConfigurationError.self) { try load(models: ["a=/x", "b=/y"], ["layers": "0..<4"]) }
+        #expect(throws: ConfigurationError.self) { try load(models: ["a=/x"], ["memory-budget": "plenty"]) }
+        #expect(throws: ConfigurationError.self) { try load(models: ["a=/x"], ["memory-budget": "0"]) }
+    }
+
+    @Test("the memory budget has a unit, and none means no bound")
+    func budget() throws {
+        #expect(try load(models: ["a=/x"]).memoryBudget == nil)
+        #expect(try load(models: ["a=/x"], ["memory-budget": "1.5GiB"]).memoryBudget == 3 << 29)
+        #expect(try load(models: ["a=/x"], yaml: "memory-budget: 512MiB").memoryBudget == 512 << 20)
+    }
+}
