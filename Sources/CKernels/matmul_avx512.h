@@ -1,14 +1,33 @@
 // The quantised product with AVX-512 VNNI: one register is 16 rows x 4 columns of weights, multiplied by 4 activations
 // of one token broadcast from memory.
 //
-// A tile is 2 panels x 2 to 6 tokens, or 1 panel x 1 token: the weights are unpacked once for all its tokens, and each
-// activation feeds both panels. One function per token count, so that the accumulators stay in registers. The zero point
-// enters as the start value of the integer sum, which saves a fused multiply-add per token. Scales stay as in the file.
+// A tile is 2 panels x 2 to 4 tokens, or 1 panel x 1 token: the weights are unpacked once for all its tokens, and each
+// activation feeds both panels. One function per token count, so that the accumulators stay in registers. The zero
+// point enters as the start value of the integer sum, which saves a fused multiply-add per token.
 //
-#define CK_TILE 6
-#define CK_GROUP_BYTES ((size_t)256 << 10)
+// Measured on one core of Zen 5 (at best 1,060 Gop/s of vpdpbusd and 41 GB/s from main memory), in Gop/s; before: 1
+// panel x 8 tokens, and the refinement of a block as a second product.
+//                                                 Q4_0 Q4_1 Q8_0 Q4_K Q6_K   before: Q4_0 Q4_1 Q8_0 Q6_K
+//     4 or more tokens, no block refined           780  720  715  680  565            600  595  530  390
+//     15 % of a token's blocks, 35 % of a tile's   605  565  590  510  435            410  415  375  258
+//     all blocks refined                           430  405  435  390  320            335  340  310  220
+// and Q5_0 700, Q5_1 670, Q5_K 645, Q3_K 560, Q2_K 475 without refinement. One token streams 36-40 GB/s from main
+// memory (before: 35-40) and 115-170 GB/s from the caches with 4 and 8 bits, 90-115 with Q6_K.
+//
+// The limit of a tile is 8 vpdpbusd + multiply + fma (+ fma for a minimum) per block, panel and token on two ports: 848
+// Gop/s, 771 with minimums. Versions tried:
+// - 1 panel x up to 6 or 8 tokens: 5-15 % slower. For one token 2 panels are slower, 35 GB/s.
+// - 2 panels x up to 5 or 6 tokens: up to 10 % faster with Q8_0 and 2 % with 4 bits when nothing is refined; but more
+//   tokens share a refined block, and at 15 % refined that costs 3-8 %.
+// - A refined block in a second pass that unpacks the weights again: 10-25 % slower than both sums in one.
+// - Halved kinds: joining both parts before the token's scale: equal.
+// - Prefetch 2, 4, 6, 8, 12, 16 KiB ahead: 4 to 8 are best with one token, 4 with several. Groups of panels of 128 to
+//   512 KiB: equal.
+
+#define CK_TILE 4
 // Far enough ahead to hide main memory when weights are used once; past the last panel it is harmless.
 #define CK_AHEAD 4096
+#define CK_GROUP_BYTES ((size_t)256 << 10)
 #define CK_PREFETCH(address) _mm_prefetch((const char *)(address) + CK_AHEAD, _MM_HINT_T0)
 #define CK_UNROLL _Pragma("clang loop unroll(full)")
 
@@ -76,20 +95,33 @@ CK_INLINE __m512 CK_NAME(minimums)(const ck_weight_kind kind, const uint8_t *rec
     return _mm512_mul_ps(CK_NAME(halves)(record + CK_HALVES), _mm512_cvtepi32_ps(n));
 }
 
-/// Adds the products of one part's groups to dot[panel][token]. `quants[p]` are those of a block, `a` token 0's block.
-CK_INLINE void CK_NAME(dots)(const ck_weight_kind kind, const uint8_t *const quants[2], const ck_act_block *a,
-                             size_t stride, const size_t panels, const size_t tokens, const size_t part,
-                             const bool prefetch, __m512i dot[2][CK_TILE]) {
+/// The start of one part's sums, dot[panel][token]; `a` is token 0's block.
+CK_INLINE void CK_NAME(start_dots)(const ck_weight_kind kind, const ck_act_block *a, size_t stride, const size_t panels,
+                                   const size_t tokens, const size_t part, __m512i dot[2][CK_TILE]) {
+    CK_UNROLL for (size_t t = 0; t < tokens; t++) {
+        const __m512i start = _mm512_set1_epi32(ck_zero_sum(kind, a + t * stride, part));
+        CK_UNROLL for (size_t p = 0; p < panels; p++) dot[p][t] = start;
+    }
+}
+
+/// Adds the products of one part's groups with token blocks `a` to `dot` and, if given, with `b` to `rest`. `quants[p]`
+/// are those of a block of panel p.
+CK_INLINE void CK_NAME(add_dots)(const ck_weight_kind kind, const uint8_t *const quants[2], const ck_act_block *a,
+                                 const ck_act_block *b, size_t stride, const size_t panels, const size_t tokens,
+                                 const size_t part, __m512i dot[2][CK_TILE], __m512i rest[2][CK_TILE]) {
     const ck_layout layout = ck_layout_of(kind);
     CK_UNROLL for (size_t g = part * 4; g < (layout.halved ? part * 4 + 4 : 8); g++) {
         __m512i w[2];
         CK_UNROLL for (size_t p = 0; p < panels; p++) {
             w[p] = CK_NAME(group)(kind, quants[p], g);
-            if (prefetch && g * 64 < layout.block_bytes) CK_PREFETCH(quants[p] + g * 64);
+            if (g * 64 < layout.block_bytes) CK_PREFETCH(quants[p] + g * 64);
         }
         CK_UNROLL for (size_t t = 0; t < tokens; t++) {
             const __m512i x = CK_NAME(four)(a + t * stride, g);
             CK_UNROLL for (size_t p = 0; p < panels; p++) dot[p][t] = _mm512_dpbusd_epi32(dot[p][t], w[p], x);
+            if (rest == NULL) continue;
+            const __m512i y = CK_NAME(four)(b + t * stride, g);
+            CK_UNROLL for (size_t p = 0; p < panels; p++) rest[p][t] = _mm512_dpbusd_epi32(rest[p][t], w[p], y);
         }
     }
 }
@@ -113,30 +145,27 @@ CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const size_t panels, con
             const uint8_t *quants[2];
             CK_UNROLL for (size_t p = 0; p < panels; p++) {
                 quants[p] = record[p] + layout.header + i * layout.block_bytes;
+                if (layout.trailer > 0) CK_PREFETCH(quants[p] + layout.block_bytes + layout.trailer - 32);
             }
             CK_UNROLL for (size_t part = 0; part < (layout.halved ? 2 : 1); part++) {
-                __m512i dot[2][CK_TILE];
+                __m512i dot[2][CK_TILE], rest[2][CK_TILE];
                 __m512 d[2];
-                CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                    const __m512i start = _mm512_set1_epi32(ck_zero_sum(kind, a + t * stride, part));
-                    CK_UNROLL for (size_t p = 0; p < panels; p++) dot[p][t] = start;
-                }
-                CK_NAME(dots)(kind, quants, a, stride, panels, tokens, part, true, dot);
-                if (refined) {
+                CK_NAME(start_dots)(kind, a, stride, panels, tokens, part, dot);
+                if (!refined) {
+                    CK_NAME(add_dots)(kind, quants, a, NULL, stride, panels, tokens, part, dot, NULL);
+                    CK_UNROLL for (size_t p = 0; p < panels; p++) d[p] = CK_NAME(scales)(kind, record[p], i, part);
+                } else {
+                    const ck_act_block *r = a + blocks;
+                    CK_NAME(start_dots)(kind, r, stride, panels, tokens, part, rest);
+                    CK_NAME(add_dots)(kind, quants, a, r, stride, panels, tokens, part, dot, rest);
                     CK_UNROLL for (size_t t = 0; t < tokens; t++) {
-                        const ck_act_block *r = a + t * stride + blocks;
-                        const __m512i start = _mm512_set1_epi32(ck_zero_sum(kind, r, part));
                         CK_UNROLL for (size_t p = 0; p < panels; p++) {
-                            dot[p][t] = _mm512_add_epi32(_mm512_slli_epi32(dot[p][t], 8), start);
+                            dot[p][t] = _mm512_add_epi32(_mm512_slli_epi32(dot[p][t], 8), rest[p][t]);
                         }
                     }
-                    CK_NAME(dots)(kind, quants, a + blocks, stride, panels, tokens, part, false, dot);
                     CK_UNROLL for (size_t p = 0; p < panels; p++) {
-                        d[p] = CK_NAME(scales)(kind, record[p], i, part);
-                        d[p] = _mm512_mul_ps(d[p], _mm512_set1_ps(0x1p-8f));
+                        d[p] = _mm512_mul_ps(CK_NAME(scales)(kind, record[p], i, part), _mm512_set1_ps(0x1p-8f));
                     }
-                } else {
-                    CK_UNROLL for (size_t p = 0; p < panels; p++) d[p] = CK_NAME(scales)(kind, record[p], i, part);
                 }
                 CK_UNROLL for (size_t p = 0; p < panels; p++) {
                     CK_UNROLL for (size_t t = 0; t < tokens; t++) {
@@ -181,10 +210,7 @@ typedef void (*CK_NAME(tile_function))(const uint8_t *, const uint8_t *, size_t,
         float *out, size_t out_stride, ck_store store) {                                                               \
         CK_NAME(tile)(KIND, PANELS, N, panel0, panel1, blocks, a, valid, out, out_stride, store);                      \
     }
-#define CK_TILES(KIND)                                                                                                 \
-    CK_ONE_TILE(KIND, 1, 1)                                                                                            \
-    CK_ONE_TILE(KIND, 2, 2)                                                                                            \
-    CK_ONE_TILE(KIND, 2, 3) CK_ONE_TILE(KIND, 2, 4) CK_ONE_TILE(KIND, 2, 5) CK_ONE_TILE(KIND, 2, 6)
+#define CK_TILES(KIND) CK_ONE_TILE(KIND, 1, 1) CK_ONE_TILE(KIND, 2, 2) CK_ONE_TILE(KIND, 2, 3) CK_ONE_TILE(KIND, 2, 4)
 CK_TILES(CK_Q4_0)
 CK_TILES(CK_Q4_1)
 CK_TILES(CK_Q5_0)
@@ -197,8 +223,7 @@ CK_TILES(CK_Q5_K)
 CK_TILES(CK_Q6_K)
 
 #define CK_TILE_ROW(KIND)                                                                                              \
-    [KIND] = {CK_NAME(tile_##KIND##_1), CK_NAME(tile_##KIND##_2), CK_NAME(tile_##KIND##_3),                            \
-              CK_NAME(tile_##KIND##_4), CK_NAME(tile_##KIND##_5), CK_NAME(tile_##KIND##_6)}
+    [KIND] = {CK_NAME(tile_##KIND##_1), CK_NAME(tile_##KIND##_2), CK_NAME(tile_##KIND##_3), CK_NAME(tile_##KIND##_4)}
 static const CK_NAME(tile_function) CK_NAME(tiles)[CK_F32][CK_TILE] = {
     CK_TILE_ROW(CK_Q4_0), CK_TILE_ROW(CK_Q4_1), CK_TILE_ROW(CK_Q5_0), CK_TILE_ROW(CK_Q5_1), CK_TILE_ROW(CK_Q8_0),
     CK_TILE_ROW(CK_Q2_K), CK_TILE_ROW(CK_Q3_K), CK_TILE_ROW(CK_Q4_K), CK_TILE_ROW(CK_Q5_K), CK_TILE_ROW(CK_Q6_K)};

@@ -210,6 +210,17 @@ void ck_pool_barrier(ck_pool *pool);
 /// Inside a region: 0, 1, 2, ... each given to one thread; starts at 0 in each region and after each barrier.
 size_t ck_pool_claim(ck_pool *pool);
 
+// ---------------------------------------------------------------------------------------------------------------
+// Probes: what a core can do at best. Every thread calls them for itself, at the same time for the machine's limits.
+
+/// Reads `bytes` bytes in order, once; bytes per second. Parts of a buffer far larger than the caches, one for each
+/// thread and written before, give the bandwidth of main memory.
+double ck_probe_read_bytes_per_second(const void *memory, size_t bytes);
+
+/// Multiplies and adds int8 in registers for about `seconds`, with the instructions of the set's matmul_q; operations
+/// per second, a product and its addition being two. 0 where the set is missing.
+double ck_probe_int8_ops_per_second(ck_isa isa, double seconds);
+
 #ifdef __cplusplus
 }
 #endif
