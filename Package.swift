@@ -98,7 +98,7 @@ let package = Package(
         library(
             "ShardServer",
             [
-                "ChatTemplate", "Engine", "InferenceCore", "ModelFiles", "ServiceSupport", "Tokenization",
+                "ChatTemplate", "Engine", "InferenceCore", "Kernels", "ModelFiles", "ServiceSupport", "Tokenization",
                 "Transformer", "Wire", "WireProtocols", logging, nioCore, protobuf, serviceLifecycle,
             ]),
         library(
@@ -126,7 +126,8 @@ let package = Package(
         library(
             "FathomCommand",
             [
-                "Encoder", "Engine", "Identity", "InferenceCore", "ModelFiles", "ModelRegistry", "ServiceSupport",
+                "Encoder", "Engine", "Identity", "InferenceCore", "Kernels", "ModelFiles", "ModelRegistry",
+                "ServiceSupport",
                 "Tokenization", "Transformer", "Wire", "WireProtocols", argumentParser, asyncHTTPClient, logging,
                 nioCore,
                 nioHTTP1, nioPosix,

@@ -20,25 +20,41 @@ typedef struct CK_NAME(attention_row) {
 } CK_NAME(attention_row);
 
 // Scores of one block: out[r] for `rows` rows (a constant after inlining), -inf where a row may not look.
-// `ahead` is how far the block lies, in elements, that will be needed in place of this one; 0 fetches nothing new.
+/// Sixteen numbers of a row of 16 * `row` that a block's keys or values begin with.
+CK_INLINE v16 CK_NAME(load_kv)(const uint8_t *block, size_t row, const bool int8) {
+    typedef int8_t i8x16 __attribute__((vector_size(16), aligned(1)));
+    if (int8) return __builtin_convertvector(*(const i8x16 *)(block + row * 16), v16);
+    return v16_load_half((const uint16_t *)block + row * 16);
+}
+
+/// The scales of a block's 16 positions, which follow its int8 numbers.
+CK_INLINE v16 CK_NAME(load_kv_scales)(const uint8_t *block, size_t head_width) {
+    return v16_load((const float *)(block + head_width * CK_KV_BLOCK));
+}
+
+// `ahead` is how far the block lies, in bytes, that will be needed in place of this one; 0 fetches nothing new.
 CK_INLINE void CK_NAME(score_block)(const ck_attention *a, size_t offset, ptrdiff_t ahead, size_t start,
-                                    const CK_NAME(attention_row) * row, v16 *out, const size_t rows) {
+                                    const CK_NAME(attention_row) * row, v16 *out, const size_t rows, const bool int8) {
     const size_t dh = a->head_width;
-    const uint16_t *keys = a->keys + offset, *next_keys = keys + ahead, *next_values = a->values + offset + ahead;
+    const uint8_t *keys = a->keys + offset, *next_keys = keys + ahead, *next_values = a->values + offset + ahead;
+    const size_t row_bytes = int8 ? 16 : 32;
     v16 even[CK_ATTENTION_ROWS], odd[CK_ATTENTION_ROWS];
     _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) even[r] = odd[r] = v16_splat(0);
     for (size_t d = 0; d < dh; d += 2) {
-        const v16 k0 = v16_load_half(keys + d * CK_KV_BLOCK), k1 = v16_load_half(keys + (d + 1) * CK_KV_BLOCK);
-        __builtin_prefetch(next_keys + d * CK_KV_BLOCK);
-        __builtin_prefetch(next_values + d * CK_KV_BLOCK);
+        const v16 k0 = CK_NAME(load_kv)(keys, d, int8), k1 = CK_NAME(load_kv)(keys, d + 1, int8);
+        if (!int8 || d % 4 == 0) {
+            __builtin_prefetch(next_keys + d * row_bytes);
+            __builtin_prefetch(next_values + d * row_bytes);
+        }
         _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) {
             even[r] = v16_fma(v16_splat(row[r].query[d]), k0, even[r]);
             odd[r] = v16_fma(v16_splat(row[r].query[d + 1]), k1, odd[r]);
         }
     }
+    const v16 scale = int8 ? CK_NAME(load_kv_scales)(keys, dh) * a->scale : v16_splat(a->scale);
     const v16i lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) {
-        out[r] = (even[r] + odd[r]) * a->scale;
+        out[r] = (even[r] + odd[r]) * scale;
         if (row[r].limit < start + CK_KV_BLOCK - 1) {
             const v16i last = (v16i){0} + (int32_t)(row[r].limit - start);
             out[r] = v16_select(lane > last, v16_splat(-__builtin_inff()), out[r]);
@@ -48,7 +64,8 @@ CK_INLINE void CK_NAME(score_block)(const ck_attention *a, size_t offset, ptrdif
 
 // Blocks `first` and, when `both`, `first + 1` for `rows` rows. Blocks below `known` may be fetched ahead.
 CK_INLINE void CK_NAME(attend_pair)(const ck_attention *a, size_t first, bool both, size_t known,
-                                    CK_NAME(attention_row) * row, float (*sums)[256], const size_t rows) {
+                                    CK_NAME(attention_row) * row, float (*sums)[256], const size_t rows,
+                                    const bool int8) {
     const size_t dh = a->head_width;
     const size_t offset0 = (size_t)a->block_table[first] * a->block_stride;
     const size_t offset1 = both ? (size_t)a->block_table[first + 1] * a->block_stride : 0;
@@ -57,9 +74,9 @@ CK_INLINE void CK_NAME(attend_pair)(const ck_attention *a, size_t first, bool bo
     const ptrdiff_t ahead1 =
         both && first + 3 < known ? (a->block_table[first + 3] - a->block_table[first + 1]) * stride : 0;
     v16 score[2][CK_ATTENTION_ROWS];
-    CK_NAME(score_block)(a, offset0, ahead0, first * CK_KV_BLOCK, row, score[0], rows);
+    CK_NAME(score_block)(a, offset0, ahead0, first * CK_KV_BLOCK, row, score[0], rows, int8);
     if (both) {
-        CK_NAME(score_block)(a, offset1, ahead1, (first + 1) * CK_KV_BLOCK, row, score[1], rows);
+        CK_NAME(score_block)(a, offset1, ahead1, (first + 1) * CK_KV_BLOCK, row, score[1], rows, int8);
     } else {
         _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) {
             score[1][r] = v16_splat(-__builtin_inff());
@@ -81,20 +98,28 @@ CK_INLINE void CK_NAME(attend_pair)(const ck_attention *a, size_t first, bool bo
         const float sum = v16_sum(v16_load(weights[r]) + v16_load(weights[r] + 16));
         row[r].sum = __builtin_fmaf(row[r].sum, correction[r], sum);
     }
-    const uint16_t *values0 = a->values + offset0, *values1 = a->values + offset1;
+    const uint8_t *values0 = a->values + offset0, *values1 = a->values + offset1;
+    if (int8) {
+        const v16 scale0 = CK_NAME(load_kv_scales)(values0, dh);
+        const v16 scale1 = both ? CK_NAME(load_kv_scales)(values1, dh) : v16_splat(0);
+        _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) {
+            v16_store(weights[r], v16_load(weights[r]) * scale0);
+            v16_store(weights[r] + 16, v16_load(weights[r] + 16) * scale1);
+        }
+    }
     for (size_t d = 0; d < dh; d += 16) {
         v16 sum[CK_ATTENTION_ROWS];
         _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) {
             sum[r] = v16_load(sums[r] + d) * correction[r];
         }
         for (size_t j = 0; j < CK_KV_BLOCK; j++) {
-            const v16 v = v16_load_half(values0 + j * dh + d);
+            const v16 v = CK_NAME(load_kv)(values0, (j * dh + d) / 16, int8);
             _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) {
                 sum[r] = v16_fma(v16_splat(weights[r][j]), v, sum[r]);
             }
         }
         for (size_t j = 0; both && j < CK_KV_BLOCK; j++) {
-            const v16 v = v16_load_half(values1 + j * dh + d);
+            const v16 v = CK_NAME(load_kv)(values1, (j * dh + d) / 16, int8);
             _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) {
                 sum[r] = v16_fma(v16_splat(weights[r][16 + j]), v, sum[r]);
             }
@@ -129,7 +154,7 @@ CK_INLINE void CK_NAME(start_rows)(const ck_attention *a, size_t first_row, CK_N
 
 // Attends `rows` rows within one partition; rows that end before it are left with sum 0.
 CK_INLINE void CK_NAME(attend_partition)(const ck_attention *a, size_t partition, CK_NAME(attention_row) * row,
-                                         float (*sums)[256], const size_t rows) {
+                                         float (*sums)[256], const size_t rows, const bool int8) {
     for (size_t r = 0; r < rows; r++) {
         row[r].maximum = -__builtin_inff();
         row[r].sum = 0;
@@ -142,17 +167,17 @@ CK_INLINE void CK_NAME(attend_partition)(const ck_attention *a, size_t partition
     size_t common = least == most ? most + 1 : (least + 1) / 2 * 2;
     if (common > limit) common = limit;
     size_t b = begin;
-    for (; b < common; b += 2) CK_NAME(attend_pair)(a, b, b + 1 < common, most + 1, row, sums, rows);
+    for (; b < common; b += 2) CK_NAME(attend_pair)(a, b, b + 1 < common, most + 1, row, sums, rows, int8);
     for (size_t r = 0; r < rows; r++) {
         size_t end = row[r].limit / CK_KV_BLOCK + 1;
         if (end > limit) end = limit;
         for (size_t rest = b; rest < end; rest += 2) {
-            CK_NAME(attend_pair)(a, rest, rest + 1 < end, end, row + r, sums + r, 1);
+            CK_NAME(attend_pair)(a, rest, rest + 1 < end, end, row + r, sums + r, 1, int8);
         }
     }
 }
 
-CK_INLINE void CK_NAME(attend_rows)(const ck_attention *a, size_t first_row, const size_t rows) {
+CK_INLINE void CK_NAME(attend_rows)(const ck_attention *a, size_t first_row, const size_t rows, const bool int8) {
     CK_NAME(attention_row) row[CK_ATTENTION_ROWS];
     float sums[CK_ATTENTION_ROWS][256] __attribute__((aligned(64)));
     float totals[CK_ATTENTION_ROWS][256] __attribute__((aligned(64)));
@@ -165,7 +190,7 @@ CK_INLINE void CK_NAME(attend_rows)(const ck_attention *a, size_t first_row, con
     }
     const size_t last = row[rows - 1].limit / CK_KV_PARTITION;
     for (size_t partition = 0; partition <= last; partition++) {
-        CK_NAME(attend_partition)(a, partition, row, sums, rows);
+        CK_NAME(attend_partition)(a, partition, row, sums, rows, int8);
         for (size_t r = 0; r < rows; r++) {
             if (partition * CK_KV_PARTITION > row[r].limit) continue;
             CK_NAME(merge)
@@ -180,11 +205,11 @@ CK_INLINE void CK_NAME(attend_rows)(const ck_attention *a, size_t first_row, con
 
 // One partition alone: each row's [dh] outputs times sum, then maximum and sum.
 CK_INLINE void CK_NAME(attend_part)(const ck_attention *a, size_t first_row, size_t partition, float *partial,
-                                    const size_t rows) {
+                                    const size_t rows, const bool int8) {
     CK_NAME(attention_row) row[CK_ATTENTION_ROWS];
     float sums[CK_ATTENTION_ROWS][256] __attribute__((aligned(64)));
     CK_NAME(start_rows)(a, first_row, row, rows);
-    CK_NAME(attend_partition)(a, partition, row, sums, rows);
+    CK_NAME(attend_partition)(a, partition, row, sums, rows, int8);
     for (size_t r = 0; r < rows; r++, partial += a->head_width + CK_PARTIAL_EXTRA) {
         memcpy(partial, sums[r], a->head_width * sizeof(float));
         partial[a->head_width] = row[r].maximum;
@@ -205,38 +230,41 @@ static void CK_NAME(ck_merge_partitions)(const float *partials, size_t partition
 }
 
 // Out of line, so that the register allocator sees one row count at a time.
-#define CK_ATTEND_ROWS(N)                                                                                              \
-    static __attribute__((noinline)) void CK_NAME(attend_rows_##N)(const ck_attention *a, size_t first_row) {          \
-        CK_NAME(attend_rows)(a, first_row, N);                                                                         \
+#define CK_ATTEND_ROWS(N, KIND, INT8)                                                                                  \
+    static __attribute__((noinline)) void CK_NAME(attend_rows_##KIND##_##N)(const ck_attention *a, size_t first_row) { \
+        CK_NAME(attend_rows)(a, first_row, N, INT8);                                                                   \
     }                                                                                                                  \
-    static __attribute__((noinline)) void CK_NAME(attend_part_##N)(const ck_attention *a, size_t first_row,            \
-                                                                   size_t partition, float *partial) {                 \
-        CK_NAME(attend_part)(a, first_row, partition, partial, N);                                                     \
+    static __attribute__((noinline)) void CK_NAME(attend_part_##KIND##_##N)(const ck_attention *a, size_t first_row,   \
+                                                                            size_t partition, float *partial) {        \
+        CK_NAME(attend_part)(a, first_row, partition, partial, N, INT8);                                               \
     }
-CK_ATTEND_ROWS(1)
-CK_ATTEND_ROWS(2)
-CK_ATTEND_ROWS(3)
-CK_ATTEND_ROWS(4)
+#define CK_ATTEND_FOUR(KIND, INT8)                                                                                     \
+    CK_ATTEND_ROWS(1, KIND, INT8)                                                                                      \
+    CK_ATTEND_ROWS(2, KIND, INT8) CK_ATTEND_ROWS(3, KIND, INT8) CK_ATTEND_ROWS(4, KIND, INT8)
+#define CK_FOUR_OF(NAME) CK_NAME(NAME##_1), CK_NAME(NAME##_2), CK_NAME(NAME##_3), CK_NAME(NAME##_4)
+CK_ATTEND_FOUR(f16, false)
+CK_ATTEND_FOUR(int8, true)
 #if CK_ATTENTION_ROWS >= 8
-CK_ATTEND_ROWS(5)
-CK_ATTEND_ROWS(6)
-CK_ATTEND_ROWS(7)
-CK_ATTEND_ROWS(8)
+#define CK_ATTEND_EIGHT(KIND, INT8)                                                                                    \
+    CK_ATTEND_ROWS(5, KIND, INT8)                                                                                      \
+    CK_ATTEND_ROWS(6, KIND, INT8) CK_ATTEND_ROWS(7, KIND, INT8) CK_ATTEND_ROWS(8, KIND, INT8)
+CK_ATTEND_EIGHT(f16, false)
+CK_ATTEND_EIGHT(int8, true)
 #define CK_ATTEND_TABLE(NAME)                                                                                          \
-    {CK_NAME(NAME##_1), CK_NAME(NAME##_2), CK_NAME(NAME##_3), CK_NAME(NAME##_4),                                       \
-     CK_NAME(NAME##_5), CK_NAME(NAME##_6), CK_NAME(NAME##_7), CK_NAME(NAME##_8)}
+    {CK_FOUR_OF(NAME), CK_NAME(NAME##_5), CK_NAME(NAME##_6), CK_NAME(NAME##_7), CK_NAME(NAME##_8)}
 #else
-#define CK_ATTEND_TABLE(NAME) {CK_NAME(NAME##_1), CK_NAME(NAME##_2), CK_NAME(NAME##_3), CK_NAME(NAME##_4)}
+#define CK_ATTEND_TABLE(NAME) {CK_FOUR_OF(NAME)}
 #endif
-static void (*const CK_NAME(attend_rows_table)[CK_ATTENTION_ROWS])(const ck_attention *,
-                                                                   size_t) = CK_ATTEND_TABLE(attend_rows);
-static void (*const CK_NAME(attend_part_table)[CK_ATTENTION_ROWS])(const ck_attention *, size_t, size_t,
-                                                                   float *) = CK_ATTEND_TABLE(attend_part);
+// [kind][rows - 1]
+static void (*const CK_NAME(attend_rows_table)[2][CK_ATTENTION_ROWS])(const ck_attention *, size_t) = {
+    CK_ATTEND_TABLE(attend_rows_f16), CK_ATTEND_TABLE(attend_rows_int8)};
+static void (*const CK_NAME(attend_part_table)[2][CK_ATTENTION_ROWS])(const ck_attention *, size_t, size_t, float *) = {
+    CK_ATTEND_TABLE(attend_part_f16), CK_ATTEND_TABLE(attend_part_int8)};
 
 static void CK_NAME(ck_attend)(const ck_attention *a, size_t row_begin, size_t row_end) {
     while (row_begin < row_end) {
         const size_t left = row_end - row_begin, rows = left < CK_ATTENTION_ROWS ? left : CK_ATTENTION_ROWS;
-        CK_NAME(attend_rows_table)[rows - 1](a, row_begin);
+        CK_NAME(attend_rows_table)[a->kind][rows - 1](a, row_begin);
         row_begin += rows;
     }
 }
@@ -245,7 +273,7 @@ static void CK_NAME(ck_attend_part)(const ck_attention *a, size_t row_begin, siz
                                     float *partials) {
     while (row_begin < row_end) {
         const size_t left = row_end - row_begin, rows = left < CK_ATTENTION_ROWS ? left : CK_ATTENTION_ROWS;
-        CK_NAME(attend_part_table)[rows - 1](a, row_begin, partition, partials);
+        CK_NAME(attend_part_table)[a->kind][rows - 1](a, row_begin, partition, partials);
         partials += rows * (a->head_width + CK_PARTIAL_EXTRA);
         row_begin += rows;
     }

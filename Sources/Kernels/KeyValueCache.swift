@@ -1,6 +1,21 @@
 import CKernels
 
-/// The paged f16 key/value cache of a range of layers: `blockCount` blocks of 16 positions each.
+/// How a key/value cache holds numbers.
+package enum KeyValueType: String, Sendable, CaseIterable {
+    /// Half precision.
+    case f16
+    /// 8 bits and a scale for each position and head: half the memory and traffic, a small error.
+    case int8
+
+    var kind: ck_kv_kind { self == .f16 ? CK_KV_F16 : CK_KV_INT8 }
+
+    /// Bytes of the keys and values of one position of one head.
+    package func bytesPerPosition(headWidth: Int) -> Int {
+        2 * ck_kv_head_bytes(kind, headWidth) / Int(CK_KV_BLOCK)
+    }
+}
+
+/// The paged key/value cache of a range of layers: `blockCount` blocks of 16 positions each.
 ///
 /// Per layer, keys are `[block, KVH, dh, 16]` (transposed, so that 16 positions are scored at once) and values
 /// `[block, KVH, 16, dh]`. Values that f16 cannot hold are clamped, so a reused block never carries an infinity.
@@ -13,13 +28,19 @@ package final class KeyValueCache: @unchecked Sendable {
     package let blockCount: Int
     package let kvHeads: Int
     package let headWidth: Int
-    private let keys: AlignedBuffer<UInt16>
-    private let values: AlignedBuffer<UInt16>
+    package let type: KeyValueType
+    private let keys: AlignedBuffer<UInt8>
+    private let values: AlignedBuffer<UInt8>
+    /// Bytes of the keys, or values, of one head in one block.
+    private let headBytes: Int
     private let kernels: KernelSet
 
     /// - Parameter headWidth: a multiple of 16, at most 256.
     /// - Throws: `KernelError` `invalidArgument`, `resourceExhausted`.
-    package init(layerCount: Int, blockCount: Int, kvHeads: Int, headWidth: Int, kernels: KernelSet = .active) throws {
+    package init(
+        layerCount: Int, blockCount: Int, kvHeads: Int, headWidth: Int, type: KeyValueType = .f16,
+        kernels: KernelSet = .active
+    ) throws {
         guard layerCount >= 0, blockCount >= 0, kvHeads > 0, headWidth > 0, headWidth % 16 == 0, headWidth <= 256 else {
             throw KernelError(
                 code: .invalidArgument,
@@ -31,13 +52,15 @@ package final class KeyValueCache: @unchecked Sendable {
         self.kvHeads = kvHeads
         self.headWidth = headWidth
         self.kernels = kernels
-        let count = layerCount * blockCount * kvHeads * headWidth * Self.blockSize
+        self.type = type
+        headBytes = ck_kv_head_bytes(type.kind, headWidth)
+        let count = layerCount * blockCount * kvHeads * headBytes
         keys = try AlignedBuffer(count: count)
         values = try AlignedBuffer(count: count)
     }
 
     /// Bytes of one block over all layers.
-    package var bytesPerBlock: Int { layerCount * kvHeads * headWidth * Self.blockSize * 4 }
+    package var bytesPerBlock: Int { layerCount * kvHeads * headBytes * 2 }
 
     /// Stores one token's keys and values, each `[KVH, dh]` f32, in slot `offset` of `block`.
     /// - Parameter layer: index within this cache's layers.
@@ -47,9 +70,9 @@ package final class KeyValueCache: @unchecked Sendable {
         precondition(layer >= 0 && layer < layerCount && block >= 0 && block < blockCount)
         precondition(offset >= 0 && offset < Self.blockSize)
         for head in 0..<kvHeads {
-            let base = element(layer: layer, block: Int(block), head: head)
+            let base = byteOffset(layer: layer, block: Int(block), head: head)
             kernels.table.pointee.kv_write(
-                key + head * headWidth, value + head * headWidth, headWidth, offset, keys.pointer + base,
+                type.kind, key + head * headWidth, value + head * headWidth, headWidth, offset, keys.pointer + base,
                 values.pointer + base)
         }
     }
@@ -122,16 +145,16 @@ package final class KeyValueCache: @unchecked Sendable {
         for index in 0...lastPosition / Self.blockSize {
             precondition(blockTable[index] >= 0 && blockTable[index] < blockCount, "block table names a missing block")
         }
-        let base = element(layer: layer, block: 0, head: kvHead)
+        let base = byteOffset(layer: layer, block: 0, head: kvHead)
         let headOffset = kvHead * group * headWidth
         return ck_attention(
             query: query + headOffset, output: output + headOffset, query_stride: queryStride,
             output_stride: outputStride, keys: keys.pointer + base, values: values.pointer + base,
-            block_stride: kvHeads * headWidth * Self.blockSize, block_table: blockTable,
+            block_stride: kvHeads * headBytes, kind: type.kind, block_table: blockTable,
             first_position: firstPosition, group: group, head_width: headWidth, scale: scale)
     }
 
-    private func element(layer: Int, block: Int, head: Int) -> Int {
-        ((layer * blockCount + block) * kvHeads + head) * headWidth * Self.blockSize
+    private func byteOffset(layer: Int, block: Int, head: Int) -> Int {
+        ((layer * blockCount + block) * kvHeads + head) * headBytes
     }
 }

@@ -1,4 +1,5 @@
 import CKernels
+import Kernels
 import ModelFiles
 import Tensors
 
@@ -29,7 +30,9 @@ package struct StageFootprint: Sendable, Equatable {
             weights += Self.packedByteCount(head)
         }
         weightByteCount = weights
-        kvCacheByteCount = configuration.kvBlockCount * Self.kvByteCountPerBlock(of: model, layers: layers.count)
+        kvCacheByteCount =
+            configuration.kvBlockCount
+            * Self.kvByteCountPerBlock(of: model, layers: layers.count, type: configuration.kvType)
         let tokens = max(configuration.maxBatchedTokens, TransformerStage.logitRows)
         let attention = (2 * model.headCount + 2 * model.keyValueHeadCount) * model.headWidth
         // Each matrix input exists as f32 or int8, and once more for each thread; hidden states once more in the runner.
@@ -41,8 +44,11 @@ package struct StageFootprint: Sendable, Equatable {
     }
 
     /// Bytes of one KV cache block over so many layers.
-    package static func kvByteCountPerBlock(of model: ModelConfiguration, layers: Int) -> Int {
-        4 * layers * model.keyValueHeadCount * model.headWidth * TransformerStage.kvBlockSize
+    package static func kvByteCountPerBlock(
+        of model: ModelConfiguration, layers: Int, type: KeyValueType = .f16
+    ) -> Int {
+        layers * model.keyValueHeadCount * type.bytesPerPosition(headWidth: model.headWidth)
+            * TransformerStage.kvBlockSize
     }
 
     /// Bytes of a matrix as panels of 16 rows, see `PackedMatrix`.

@@ -74,7 +74,7 @@ package final class TransformerStage: ModelStage {
                 file.tensor(TensorName.tokenEmbedding).expectingShape([model.vocabularySize, model.modelWidth])) : nil
         cache = try KeyValueCache(
             layerCount: layerRange.count, blockCount: kvBlockCount, kvHeads: model.keyValueHeadCount,
-            headWidth: model.headWidth)
+            headWidth: model.headWidth, type: configuration.kvType)
         let factors = try file.tensors[TensorName.ropeFrequencyFactors].map { view in
             let values = try view.expectingShape([model.ropeWidth / 2]).loadedVector()
             return Array(values.buffer)

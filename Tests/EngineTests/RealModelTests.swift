@@ -16,12 +16,20 @@ import Transformer
     }
 
     /// An engine over the demo model in this many stages, running.
-    private static func engine(stages count: Int) throws -> InferenceEngine {
+    private static func engine(stages: Int) throws -> InferenceEngine {
+        try engine(DeterminismTests.Variant(threads: 1, maxBatchedTokens: 64, stages: stages))
+    }
+
+    static func engine(_ variant: DeterminismTests.Variant) throws -> InferenceEngine {
         let file = try openModel()
-        let configuration = StageConfiguration(threads: 1, kvBlockCount: 96, maxBatchedTokens: 64)
+        let count = variant.stages
+        let configuration = StageConfiguration(
+            threads: variant.threads, kvBlockCount: 96, maxBatchedTokens: variant.maxBatchedTokens)
         let ranges = try ModelConfiguration.partition(file: file, stages: count)
         var engineConfiguration = EngineConfiguration(
-            maxRunningSequences: 17, stageCount: count, endOfGenerationTokenIDs: [0, 2], stepTimeout: .seconds(60))
+            maxRunningSequences: 17, stageCount: count, endOfGenerationTokenIDs: [0, 2], stepTimeout: .seconds(60),
+            reusesPrefixes: variant.reusesPrefixes, maxDraftTokens: variant.maxDraftTokens,
+            prefillShare: variant.prefillShare)
         engineConfiguration.heartbeatInterval = .milliseconds(50)
         let first = try TransformerStage(file: file, layers: ranges[0], configuration: configuration)
         guard count > 1 else { return InferenceEngine(stage: first, configuration: engineConfiguration) }

@@ -177,7 +177,8 @@ struct ClusterSerialTests {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for index in 0..<12 {
                         group.addTask {
-                            _ = try await fixture.complete("\(index): \(prompt)", model: ["first", "second"][index % 2])
+                            _ = try await fixture.complete(
+                                "\(index): \(prompt)", model: ["first", "second"][index % 2])
                         }
                     }
                     try await group.waitForAll()

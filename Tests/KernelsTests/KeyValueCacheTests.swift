@@ -30,9 +30,12 @@ private struct Problem {
     var stride: Int { kvHeads * group * width }
     var scale: Float { 1 / Float(width).squareRoot() }
 
-    func cache(_ kernels: KernelSet, poison: Bool = false) throws -> KeyValueCache {
+    func cache(
+        _ kernels: KernelSet, type: KeyValueType = .f16, poison: Bool = false
+    ) throws -> KeyValueCache {
         let cache = try KeyValueCache(
-            layerCount: 2, blockCount: blockTable.count, kvHeads: kvHeads, headWidth: width, kernels: kernels)
+            layerCount: 2, blockCount: blockTable.count, kvHeads: kvHeads, headWidth: width, type: type,
+            kernels: kernels)
         if poison {
             // What an earlier owner may have left: every slot holds values no half can hold.
             let bad = [Float](repeating: .nan, count: kvHeads * width)
@@ -181,12 +184,29 @@ private struct Problem {
         }
     }
 
-    @Test("what an earlier owner left in a block cannot be seen")
-    func staleBlocks() throws {
+    @Test("int8 attention stays near the plain formula, and all sets and partitions agree to the bit")
+    func int8() throws {
+        for (positions, queries, width) in [(1, 1, 16), (17, 17, 64), (150, 30, 80), (300, 5, 64)] {
+            let problem = Problem(
+                kvHeads: 2, group: 3, width: width, positions: positions, queries: queries, seed: 9)
+            let plain = problem.attend(try problem.cache(genericSet(), type: .int8), chunk: 8)
+            // Values of at most 1 and scores of some units, each rounded to 1 of 127 parts.
+            expectClose(plain, problem.reference(), tolerance: 0.04, "\(positions) \(queries)")
+            for set in simdSets {
+                let cache = try problem.cache(set, type: .int8)
+                expectSameBits(problem.attend(cache, chunk: 8), plain, "\(positions) \(set.instructionSet)")
+                expectSameBits(problem.attend(cache, chunk: 1), plain, "rows alone, \(set.instructionSet)")
+                expectSameBits(problem.attendInParts(cache), plain, "in parts, \(set.instructionSet)")
+            }
+        }
+    }
+
+    @Test("what an earlier owner left in a block cannot be seen", arguments: KeyValueType.allCases)
+    func staleBlocks(type: KeyValueType) throws {
         let problem = Problem(kvHeads: 1, group: 2, width: 16, positions: 21, queries: 6, seed: 8)
         for set in try [genericSet()] + simdSets {
-            let clean = problem.attend(try problem.cache(set), chunk: 4)
-            let reused = problem.attend(try problem.cache(set, poison: true), chunk: 4)
+            let clean = problem.attend(try problem.cache(set, type: type), chunk: 4)
+            let reused = problem.attend(try problem.cache(set, type: type, poison: true), chunk: 4)
             expectSameBits(reused, clean, "\(set.instructionSet)")
         }
     }

@@ -111,7 +111,8 @@ struct ServiceConfigurationTests {
         #expect(try load(yaml: "peers: a, b").strings("peers") == ["a", "b"])
         #expect(try load(environment: ["FATHOM_TEST_PEERS": "a,,b"]).strings("peers") == ["a", "b"])
         #expect(try load(flags: ["peers": "x"], yaml: "peers: [a, b]").strings("peers") == ["x"])
-        #expect(try load(flags: ["peers": ["a,b", "c"] as [String]], yaml: "peers: x").strings("peers") == ["a,b", "c"])
+        #expect(
+            try load(flags: ["peers": ["a,b", "c"] as [String]], yaml: "peers: x").strings("peers") == ["a,b", "c"])
         #expect(try load(flags: ["peers": [] as [String]], yaml: "peers: x").strings("peers") == ["x"])
         #expect(try load().strings("peers") == [])
     }

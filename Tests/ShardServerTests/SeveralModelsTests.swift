@@ -131,7 +131,8 @@ private struct TwoModels {
             let (first, second) = await (a, b)
             #expect(first == alone)
             #expect(second.tokens == alone.tokens && second.started?.model == "b")
-            #expect(group.stage.loadedModels.allSatisfy(\.model.service.isJoined))
+            let joined = group.stage.loadedModels.map { $0.model.service.isJoined }
+            #expect(!joined.contains(false))
 
             let all = try await group.describe()
             #expect(all.models.map(\.name) == ["a", "b"] && all.models.map(\.state) == [.ready, .ready])
@@ -159,26 +160,26 @@ private struct TwoModels {
                 }
             }
             #expect(group.head.reservedByteCount == 1 && group.stage.reservedByteCount == 1)
-            #expect(try await group.describe().serving)
+            let description = try await group.describe()
+            #expect(description.serving)
         }
     }
 
     @Test("a request waits while the model whose room it needs has one open")
     func waits() async throws {
         try await TwoModels.run(headBudget: 1, stageBudget: 1) { group in
-            let order = Mutex<[String]>([])
-            await withTaskGroup(of: Void.self) { tasks in
+            let order = try await withThrowingTaskGroup(of: String.self) { tasks in
                 tasks.addTask {
-                    #expect(await group.generate("a", maxTokens: 100).tokens.count == 100)
-                    order.withLock { $0.append("a") }
+                    let count = await group.generate("a", maxTokens: 100).tokens.count
+                    return count == 100 ? "a" : "a with \(count) tokens"
                 }
-                try? await group.eventually { group.head.snapshot(of: 0).userCount == 1 }
-                tasks.addTask {
-                    #expect(await group.generate("b", maxTokens: 2).code == nil)
-                    order.withLock { $0.append("b") }
-                }
+                try await group.eventually { group.head.snapshot(of: 0).userCount == 1 }
+                tasks.addTask { await group.generate("b", maxTokens: 2).code == nil ? "b" : "b failed" }
+                var order: [String] = []
+                for try await name in tasks { order.append(name) }
+                return order
             }
-            #expect(order.withLock { $0 } == ["a", "b"])
+            #expect(order == ["a", "b"])
         }
     }
 
@@ -198,7 +199,8 @@ private struct TwoModels {
     @Test("a model that a later stage cannot read fails its requests only")
     func brokenBehind() async throws {
         let failure: @Sendable (Int) -> InferenceError? = { index in
-            index == 1 ? InferenceError(code: .dataLoss, message: "model b cannot be loaded: its file is unusable") : nil
+            index == 1
+                ? InferenceError(code: .dataLoss, message: "model b cannot be loaded: its file is unusable") : nil
         }
         try await TwoModels.run(headBudget: nil, stageBudget: nil, failure: failure) { group in
             let broken = await group.generate("b")

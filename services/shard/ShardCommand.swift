@@ -39,6 +39,10 @@ struct ShardCommand: AsyncParsableCommand {
     @Option(name: .customLong("kv-blocks"), help: "KV cache blocks, equal on all stages (default: up to 1 GiB).")
     var kvBlocks: Int?
 
+    @Option(
+        name: .customLong("kv-type"), help: "KV cache numbers, equal on all stages: f16, or int8 for half the memory.")
+    var kvType: String?
+
     @Option(name: .customLong("max-batched-tokens"), help: "Most tokens of one step.")
     var maxBatchedTokens: Int?
 
@@ -66,7 +70,7 @@ struct ShardCommand: AsyncParsableCommand {
         let flags: ServiceFlags = [
             "model": model, "model-name": modelName, "memory-budget": memoryBudget, "stage": stage, "stages": stages,
             "layers": layers, "next": next,
-            "threads": threads, "kv-blocks": kvBlocks, "max-batched-tokens": maxBatchedTokens,
+            "threads": threads, "kv-blocks": kvBlocks, "kv-type": kvType, "max-batched-tokens": maxBatchedTokens,
             "max-running": maxRunning, "max-waiting": maxWaiting, "prefix-cache": prefixCache,
             "draft-tokens": draftTokens, "prefill-share": prefillShare, "step-timeout": stepTimeout,
         ]

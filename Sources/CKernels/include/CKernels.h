@@ -115,14 +115,24 @@ enum {
     CK_PARTIAL_EXTRA = 16, ///< floats that a partial result has besides its outputs: maximum, sum, padding
 };
 
+/// How a cache holds numbers. Keys of one block and kv head are [dh, 16 positions], values [16 positions, dh]; with
+/// int8 16 f32 scales follow, one for each position.
+typedef enum ck_kv_kind { CK_KV_F16 = 0, CK_KV_INT8 = 1 } ck_kv_kind;
+
+/// Bytes of the keys (or values) of one block and kv head, a multiple of 64.
+static inline size_t ck_kv_head_bytes(ck_kv_kind kind, size_t head_width) {
+    return kind == CK_KV_F16 ? head_width * CK_KV_BLOCK * 2 : head_width * CK_KV_BLOCK + CK_KV_BLOCK * 4;
+}
+
 /// One (sequence, kv head) attention problem. Flattened row r is query r / G, head r % G of the kv head's group.
 typedef struct ck_attention {
     const float *query; ///< query token i's G heads [G, dh] of this kv head start at query + i * query_stride
     float *output;      ///< the same form
     size_t query_stride, output_stride;
-    const uint16_t *keys;       ///< f16 [blocks, KVH, dh, 16], already offset to this kv head
-    const uint16_t *values;     ///< f16 [blocks, KVH, 16, dh], already offset to this kv head
-    size_t block_stride;        ///< elements from one block to the next: KVH * dh * 16
+    const uint8_t *keys;   ///< [blocks, KVH, head bytes], already offset to this kv head
+    const uint8_t *values; ///< the same
+    size_t block_stride;   ///< bytes from one block to the next: KVH * head bytes
+    ck_kv_kind kind;
     const int32_t *block_table; ///< block ids of the sequence, in order
     size_t first_position;      ///< query token i sees positions 0...first_position + i
     size_t group;               ///< G
@@ -163,10 +173,10 @@ typedef struct ck_kernels {
     void (*f16_to_f32)(const uint16_t *x, size_t n, float *out);
     void (*bf16_to_f32)(const uint16_t *x, size_t n, float *out);
     void (*dequantize_q8_0)(const uint8_t *blocks, size_t n, float *out); ///< n a multiple of 32
-    /// Writes one token's key and value rows of one kv head into slot `offset` of its block (keys [dh, 16], values
-    /// [16, dh]). Values are clamped to finite f16 so that a reused block can never poison its next owner.
-    void (*kv_write)(const float *key, const float *value, size_t head_width, size_t offset, uint16_t *key_block,
-                     uint16_t *value_block);
+    /// Writes one token's key and value rows of one kv head into slot `offset` of its block. Values are clamped to
+    /// finite f16 so that a reused block can never poison its next owner.
+    void (*kv_write)(ck_kv_kind kind, const float *key, const float *value, size_t head_width, size_t offset,
+                     uint8_t *key_block, uint8_t *value_block);
     /// Attends flattened rows row_begin..<row_end.
     void (*attend)(const ck_attention *a, size_t row_begin, size_t row_end);
     /// Attends one partition only, which every row must reach: partials [rows, dh + CK_PARTIAL_EXTRA].

@@ -1,6 +1,7 @@
 import Engine
 import Foundation
 import InferenceCore
+import Kernels
 import Logging
 import ModelFiles
 import Tokenization
@@ -25,10 +26,13 @@ struct LocalBackend: GenerationBackend {
     private let engine: InferenceEngine
 
     /// Loads the model.
-    init(modelPath: String, threads: Int, kvBlockCount: Int, maxSequences: Int, draftTokens: Int) throws {
+    init(
+        modelPath: String, threads: Int, kvBlockCount: Int, maxSequences: Int, draftTokens: Int,
+        kvType: KeyValueType
+    ) throws {
         let file = try GGUFFile(path: modelPath)
         let stage = try TransformerStage(
-            file: file, configuration: StageConfiguration(threads: threads, kvBlockCount: kvBlockCount))
+            file: file, configuration: StageConfiguration(threads: threads, kvBlockCount: kvBlockCount, kvType: kvType))
         vocabularySize = stage.vocabularySize
         engine = InferenceEngine(
             stage: stage,

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Kernels
 import ModelRegistry
 
 /// `fathom bench`.
@@ -41,6 +42,9 @@ struct EngineBench: AsyncParsableCommand {
     )
     var draftTokens = 0
 
+    @Option(name: .customLong("kv-type"), help: "KV cache numbers: f16 or int8.")
+    var kvType = "f16"
+
     @Option(help: "Over this many real shard processes instead of in process.")
     var shards: Int?
 
@@ -50,6 +54,9 @@ struct EngineBench: AsyncParsableCommand {
     func validate() throws {
         guard let batches = batches, !batches.isEmpty, batches.allSatisfy({ (1...1_024).contains($0) }) else {
             throw ValidationError("--batch \(batch); expected numbers in 1...1024 with commas between")
+        }
+        guard KeyValueType(rawValue: kvType) != nil else {
+            throw ValidationError("--kv-type is \(kvType); expected f16 or int8")
         }
         for (name, value, range) in [
             ("prompt", prompt, 1...1_000_000), ("generate", generate, 2...1_000_000), ("repeats", repeats, 1...1_000),
@@ -78,7 +85,7 @@ struct EngineBench: AsyncParsableCommand {
             let threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
             let backend = try LocalBackend(
                 modelPath: text.path, threads: threads, kvBlockCount: blocks, maxSequences: sequences,
-                draftTokens: draftTokens)
+                draftTokens: draftTokens, kvType: KeyValueType(rawValue: kvType) ?? .f16)
             result = try await measure(backend, text.name, threads: threads, shards: 0, batches: batches)
             await backend.shutdown()
         }
@@ -111,7 +118,7 @@ struct EngineBench: AsyncParsableCommand {
             encoderPath: "",
             shardArguments: [
                 "--kv-blocks", String(blocks), "--max-running", String(max(64, batches.max() ?? 1)), "--max-waiting",
-                "1024", "--draft-tokens", String(draftTokens),
+                "1024", "--draft-tokens", String(draftTokens), "--kv-type", kvType,
             ], shardsOnly: true)
         let interrupts = Interrupts()
         let starter = ClusterStarter(home: home, settings: settings, isTiedToUs: true) { Terminal.progress($0) }

@@ -24,7 +24,7 @@ package struct ModelLoader: Sendable {
     package func card(of specification: ModelSpecification) throws -> ModelCard {
         let file = try GGUFFile(path: specification.path)
         let model = try ModelConfiguration(metadata: file.metadata)
-        let blocks = configuration.kvBlockCount ?? Self.defaultBlockCount(of: model)
+        let blocks = configuration.kvBlockCount ?? defaultBlockCount(of: model)
         let ranges = try layerRanges(file: file, model: model)
         let byteCounts = try ranges.map { layers in
             try StageFootprint(file: file, layers: layers, configuration: stageConfiguration(kvBlockCount: blocks))
@@ -55,7 +55,7 @@ package struct ModelLoader: Sendable {
     private func stageConfiguration(kvBlockCount: Int) -> StageConfiguration {
         StageConfiguration(
             threads: configuration.threads, kvBlockCount: kvBlockCount,
-            maxBatchedTokens: configuration.maxBatchedTokens)
+            maxBatchedTokens: configuration.maxBatchedTokens, kvType: configuration.kvType)
     }
 
     /// The layers of all stages; only of this one where the configuration names them.
@@ -77,9 +77,11 @@ package struct ModelLoader: Sendable {
     }
 
     /// KV cache blocks within the budget; the same on every stage, because it counts all layers of the model.
-    private static func defaultBlockCount(of model: ModelConfiguration) -> Int {
-        let bytesPerBlock = StageFootprint.kvByteCountPerBlock(of: model, layers: model.layerCount)
-        let tokens = min(kvCacheBudgetTokens, kvCacheBudgetBytes / bytesPerBlock * TransformerStage.kvBlockSize)
+    private func defaultBlockCount(of model: ModelConfiguration) -> Int {
+        let bytesPerBlock = StageFootprint.kvByteCountPerBlock(
+            of: model, layers: model.layerCount, type: configuration.kvType)
+        let tokens = min(
+            Self.kvCacheBudgetTokens, Self.kvCacheBudgetBytes / bytesPerBlock * TransformerStage.kvBlockSize)
         return max(1, tokens / TransformerStage.kvBlockSize)
     }
 }

@@ -1,6 +1,7 @@
 import Engine
 import Foundation
 import InferenceCore
+import Kernels
 import ServiceSupport
 import Wire
 
@@ -8,7 +9,7 @@ import Wire
 package struct ShardConfiguration: Sendable {
     /// Keys besides the common ones.
     package static let keys = [
-        "model", "model-name", "memory-budget", "stage", "stages", "layers", "next", "threads", "kv-blocks",
+        "model", "model-name", "memory-budget", "stage", "stages", "layers", "next", "threads", "kv-blocks", "kv-type",
         "max-batched-tokens", "max-running", "max-waiting", "prefix-cache", "draft-tokens",
         "prefill-share", "step-timeout",
     ]
@@ -31,6 +32,8 @@ package struct ShardConfiguration: Sendable {
     package var threads: Int
     /// nil: from a memory budget.
     package var kvBlockCount: Int?
+    /// How the KV cache holds numbers; the same on all stages.
+    package var kvType: KeyValueType
     package var maxBatchedTokens: Int
     package var maxRunningSequences: Int
     package var maxWaitingSequences: Int
@@ -55,6 +58,7 @@ package struct ShardConfiguration: Sendable {
         threads = try settings.int(
             "threads", default: min(max(1, ProcessInfo.processInfo.activeProcessorCount), 256), in: 1...256)
         kvBlockCount = try settings.int("kv-blocks", in: 1...(1 << 24))
+        kvType = try settings.choice("kv-type", default: .f16)
         maxBatchedTokens = try settings.int("max-batched-tokens", default: 512, in: 1...8_192)
         maxRunningSequences = try settings.int("max-running", default: 64, in: 1...4_096)
         maxWaitingSequences = try settings.int("max-waiting", default: 256, in: 1...65_536)
