@@ -8,17 +8,17 @@
 // Measured on one core of Zen 5 (at best 1,060 Gop/s of vpdpbusd and 41 GB/s from main memory), in Gop/s; before: 1
 // panel x 8 tokens, and the refinement of a block as a second product.
 //                                                 Q4_0 Q4_1 Q8_0 Q4_K Q6_K   before: Q4_0 Q4_1 Q8_0 Q6_K
-//     4 or more tokens, no block refined           780  720  715  680  565            600  595  530  390
-//     15 % of a token's blocks, 35 % of a tile's   605  565  590  510  435            410  415  375  258
-//     all blocks refined                           430  405  435  390  320            335  340  310  220
-// and Q5_0 700, Q5_1 670, Q5_K 645, Q3_K 560, Q2_K 475 without refinement. One token streams 36-40 GB/s from main
-// memory (before: 35-40) and 115-170 GB/s from the caches with 4 and 8 bits, 90-115 with Q6_K.
+//     4 or more tokens, no block refined           825  750  750  695  585            615  620  550  410
+//     14 % of a token's blocks, 35 % of a tile's   625  585  610  540  465            430  425  395  275
+//     all blocks refined                           460  430  455  410  340            350  355  330  225
+// and Q5_0 740, Q5_1 700, Q5_K 665, Q3_K 575, Q2_K 500 without refinement. One token streams 36-41 GB/s from main
+// memory (before: 35-41) and 115-170 GB/s from the caches with 4 and 8 bits, 90-115 with Q6_K.
 //
 // The limit of a tile is 8 vpdpbusd + multiply + fma (+ fma for a minimum) per block, panel and token on two ports: 848
 // Gop/s, 771 with minimums. Versions tried:
-// - 1 panel x up to 6 or 8 tokens: 5-15 % slower. For one token 2 panels are slower, 35 GB/s.
+// - 1 panel x up to 6 or 8 tokens: 5-16 % slower. For one token 2 panels are slower, 35 GB/s.
 // - 2 panels x up to 5 or 6 tokens: up to 10 % faster with Q8_0 and 2 % with 4 bits when nothing is refined; but more
-//   tokens share a refined block, and at 15 % refined that costs 3-8 %.
+//   tokens share a refined block, and at 14 % refined that costs 3-8 %.
 // - A refined block in a second pass that unpacks the weights again: 10-25 % slower than both sums in one.
 // - Halved kinds: joining both parts before the token's scale: equal.
 // - Prefetch 2, 4, 6, 8, 12, 16 KiB ahead: 4 to 8 are best with one token, 4 with several. Groups of panels of 128 to
