@@ -21,6 +21,17 @@ struct EngineBenchmark {
         }
     }
 
+    /// What the machine could do at best.
+    struct Probe: Encodable {
+        var readBytesPerSecond: Double
+        var int8OperationsPerSecond: Double
+
+        enum CodingKeys: String, CodingKey {
+            case readBytesPerSecond = "read_bytes_per_s"
+            case int8OperationsPerSecond = "int8_ops_per_s"
+        }
+    }
+
     struct Result: Encodable {
         var model: String
         /// nil: the shards' own default.
@@ -33,6 +44,8 @@ struct EngineBenchmark {
         var prefill: Figure
         var decode: Figure
         var batch: [Figure]
+        /// nil over shards.
+        var probe: Probe?
     }
 
     let backend: any GenerationBackend

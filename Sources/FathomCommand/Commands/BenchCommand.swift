@@ -78,7 +78,7 @@ struct EngineBench: AsyncParsableCommand {
         let sequences = max(batches.max() ?? 1, 1)
         // Blocks hold at least 16 positions; one more for each sequence's last, partly filled block.
         let blocks = sequences * ((prompt + generate) / 16 + 2)
-        let result: EngineBenchmark.Result
+        var result: EngineBenchmark.Result
         if let shards {
             result = try await overShards(shards, text, batches: batches, blocks: blocks)
         } else {
@@ -88,6 +88,9 @@ struct EngineBench: AsyncParsableCommand {
                 draftTokens: draftTokens, kvType: KeyValueType(rawValue: kvType) ?? .f16)
             result = try await measure(backend, text.name, threads: threads, shards: 0, batches: batches)
             await backend.shutdown()
+            let probe = try MachineProbe(threads: threads)
+            result.probe = EngineBenchmark.Probe(
+                readBytesPerSecond: probe.readBytesPerSecond, int8OperationsPerSecond: probe.int8OperationsPerSecond)
         }
         Terminal.endProgress()
         if json {
@@ -155,8 +158,14 @@ extension EngineBenchmark.Result {
         table.add(row("prefill \(prompt)", prefill))
         table.add(row("decode \(generate)", decode))
         for figure in batch { table.add(row("decode \(generate)", figure)) }
+        let limits =
+            probe.map {
+                String(
+                    format: "this machine at best: %.1f GB/s read, %.0f Gop/s int8\n", $0.readBytesPerSecond / 1e9,
+                    $0.int8OperationsPerSecond / 1e9)
+            } ?? ""
         let place = shards == 0 ? "in process" : "\(shards) shards"
-        return "\(model), \(place), threads \(threads.map(String.init) ?? "default")\n" + table.text
+        return "\(model), \(place), threads \(threads.map(String.init) ?? "default")\n" + table.text + limits
     }
 }
 

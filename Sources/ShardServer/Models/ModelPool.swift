@@ -267,10 +267,10 @@ package final class ModelPool<Model: HostedModel>: Service {
             }
             var isStopping = false
             apply { state in
-                state.slots[index].model = model
+                isStopping = state.isStopping
+                state.slots[index].model = isStopping ? nil : model
                 state.slots[index].failure = nil
                 state.slots[index].idleSince = .now
-                isStopping = state.isStopping
                 return state.residency.loaded(index)
             }
             onEvent(.loaded(index, start.duration(to: .now)))
@@ -303,10 +303,7 @@ package final class ModelPool<Model: HostedModel>: Service {
     }
 
     private func takeModel(_ index: Int) -> Model? {
-        state.withLock { state in
-            defer { state.slots[index].model = nil }
-            return state.slots[index].model
-        }
+        state.withLock { $0.slots[index].model.take() }
     }
 
     /// Evicts models that nobody has used for a while.
@@ -323,16 +320,19 @@ package final class ModelPool<Model: HostedModel>: Service {
     }
 
     private func stop() async {
+        var models: [Model] = []
         apply { state in
             state.isStopping = true
             for waiter in state.residency.removeAllWaiters() {
                 state.waiters.removeValue(forKey: waiter)?.resume(
                     throwing: InferenceError(code: .draining, message: "this shard is shutting down"))
             }
+            // Taken away, so that no eviction on its way stops one of them again.
+            for index in state.slots.indices {
+                if let model = state.slots[index].model.take() { models.append(model) }
+            }
             return []
         }
-        // Also those whose eviction nobody began.
-        let models = state.withLock { $0.slots.compactMap(\.model) }
         await withDiscardingTaskGroup { group in
             for model in models { group.addTask { await model.stop() } }
         }
