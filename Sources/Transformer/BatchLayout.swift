@@ -18,14 +18,8 @@ struct BatchLayout {
         let sequence: Int
         let kvHead: Int
         let rows: Range<Int>
-        /// The one partition of the positions that the item covers, and where its partial results go; nil covers all.
-        var part: Part?
-
-        struct Part {
-            let partition: Int
-            /// Offset in the stage's buffer of partial results, in floats.
-            let offset: Int
-        }
+        /// The partitions of the positions that the item covers one by one; nil covers all positions at once.
+        var partitions: Range<Int>?
     }
 
     /// A sequence's part of the step.
@@ -117,22 +111,20 @@ struct BatchLayout {
         guard threads > 1, tokenCount <= partialTokens, spans.count < 2 * threads else { return nil }
         let group = model.headCount / model.keyValueHeadCount
         let width = KeyValueCache.partialWidth(headWidth: model.headWidth)
-        let size = KeyValueCache.partitionSize
         var items: [AttentionItem] = []
         var used = 0
         for index in spans.indices {
             let span = spans[index]
             let rows = span.tokenCount * group
             spans[index].partialsStart = used
-            // The longest context's partitions first would balance better still; they are all alike but the last.
+            // Neighbours go together, because each fetches the beginning of the next ahead.
+            let perItem = max(1, span.partitions * model.keyValueHeadCount / (8 * threads))
             for kvHead in 0..<model.keyValueHeadCount {
-                for partition in 0..<span.partitions {
-                    let first = max(0, partition * size - span.startPosition) * group
-                    let offset = used + ((kvHead * span.partitions + partition) * rows + first) * width
+                for first in stride(from: 0, to: span.partitions, by: perItem) {
                     items.append(
                         AttentionItem(
-                            sequence: index, kvHead: kvHead, rows: first..<rows,
-                            part: AttentionItem.Part(partition: partition, offset: offset)))
+                            sequence: index, kvHead: kvHead, rows: 0..<rows,
+                            partitions: first..<min(first + perItem, span.partitions)))
                 }
             }
             used += model.keyValueHeadCount * span.partitions * rows * width

@@ -155,18 +155,26 @@ package final class TransformerStage: ModelStage {
         let attended = scratch.attention.pointer
         let scale = 1 / Float(headWidth).squareRoot()
         let group = model.headCount / model.keyValueHeadCount
+        let partialWidth = KeyValueCache.partialWidth(headWidth: headWidth)
         pool.forEachChunk(of: layout.attention.count, chunk: 1) { chunk in
             for item in layout.attention[chunk] {
                 let span = layout.spans[item.sequence]
                 guard let tables = blockTables.baseAddress else { continue }
                 let query = projected + span.firstToken * stride
                 let blockTable = tables + span.blockTableStart
-                if let part = item.part {
-                    cache.attendPart(
-                        layer: index, kvHead: item.kvHead, group: group, rows: item.rows, partition: part.partition,
-                        query: query, queryStride: stride, partials: scratch.partials.pointer + part.offset,
-                        blockTable: blockTable, blockTableCount: span.blockTableCount,
-                        firstPosition: span.startPosition, scale: scale)
+                if let partitions = item.partitions, let start = span.partialsStart {
+                    for partition in partitions {
+                        // Tokens before the partition do not see it.
+                        let unseen = max(0, partition * KeyValueCache.partitionSize - span.startPosition)
+                        let rows = unseen * group..<item.rows.upperBound
+                        let place = (item.kvHead * span.partitions + partition) * item.rows.count + rows.lowerBound
+                        cache.attendPart(
+                            layer: index, kvHead: item.kvHead, group: group, rows: rows, partition: partition,
+                            query: query, queryStride: stride,
+                            partials: scratch.partials.pointer + start + place * partialWidth,
+                            blockTable: blockTable, blockTableCount: span.blockTableCount,
+                            firstPosition: span.startPosition, scale: scale)
+                    }
                 } else {
                     cache.attend(
                         layer: index, kvHead: item.kvHead, group: group, rows: item.rows, query: query,
