@@ -20,7 +20,7 @@ package struct EngineConfiguration: Sendable {
     package var heartbeatTokenID: TokenID
     /// Whether requests of one tenant share the KV of common prefixes.
     package var reusesPrefixes: Bool
-    /// Most guessed tokens in one micro-batch; 0 turns speculative decoding off.
+    /// Guesses fill a micro-batch's decodes up to this many tokens; 0 turns speculative decoding off.
     package var maxDraftTokens: Int
     /// How long a prompt's chunk may take, as a multiple of a step that only decodes, while sequences decode; nil: as
     /// long as it takes.

@@ -20,7 +20,7 @@ package struct SchedulerConfiguration: Sendable, Equatable {
     package var endOfGenerationTokenIDs: Set<TokenID>
     /// Whether sequences share the KV of common prefixes.
     package var reusesPrefixes: Bool
-    /// Most guessed tokens in one micro-batch, all sequences together; 0 turns speculation off. Guesses are cheap while
+    /// Guesses fill a micro-batch's decodes up to this many tokens, all sequences together; 0 turns speculation off. Guesses are cheap while
     /// a step waits for memory, not for arithmetic, so only small batches get any.
     package var maxDraftTokens: Int
 

@@ -97,7 +97,7 @@ package final class KeyValueCache: @unchecked Sendable {
         var problem = problem(
             layer: layer, kvHead: kvHead, group: group, rows: rows, query: query, queryStride: queryStride,
             output: output, outputStride: outputStride, blockTable: blockTable, blockTableCount: blockTableCount,
-            firstPosition: firstPosition, scale: scale)
+            usedBlocks: 0..<blockTableCount, firstPosition: firstPosition, scale: scale)
         kernels.table.pointee.attend(&problem, rows.lowerBound, rows.upperBound)
     }
 
@@ -118,10 +118,12 @@ package final class KeyValueCache: @unchecked Sendable {
     ) {
         if rows.isEmpty { return }
         precondition(firstPosition + rows.lowerBound / group >= partition * Self.partitionSize && partition >= 0)
+        let firstBlock = partition * Self.partitionSize / Self.blockSize
         // Nothing is written to `output`.
         var problem = problem(
             layer: layer, kvHead: kvHead, group: group, rows: rows, query: query, queryStride: queryStride,
             output: partials, outputStride: 0, blockTable: blockTable, blockTableCount: blockTableCount,
+            usedBlocks: firstBlock..<firstBlock + Self.partitionSize / Self.blockSize,
             firstPosition: firstPosition, scale: scale)
         kernels.table.pointee.attend_part(&problem, rows.lowerBound, rows.upperBound, partition, partials)
     }
@@ -133,16 +135,16 @@ package final class KeyValueCache: @unchecked Sendable {
         kernels.table.pointee.merge_partitions(partials, partitions, stride, headWidth, output)
     }
 
-    /// Checks everything that the kernel takes for granted.
+    /// Checks everything that the kernel takes for granted, of the block table only what the call reads: `usedBlocks`.
     private func problem(
         layer: Int, kvHead: Int, group: Int, rows: Range<Int>, query: UnsafePointer<Float>, queryStride: Int,
         output: UnsafeMutablePointer<Float>, outputStride: Int, blockTable: UnsafePointer<Int32>, blockTableCount: Int,
-        firstPosition: Int, scale: Float
+        usedBlocks: Range<Int>, firstPosition: Int, scale: Float
     ) -> ck_attention {
         precondition(layer >= 0 && layer < layerCount && kvHead >= 0 && kvHead < kvHeads && group > 0)
         let lastPosition = firstPosition + (rows.upperBound - 1) / group
         precondition(rows.lowerBound >= 0 && firstPosition >= 0 && lastPosition / Self.blockSize < blockTableCount)
-        for index in 0...lastPosition / Self.blockSize {
+        for index in usedBlocks.clamped(to: 0..<lastPosition / Self.blockSize + 1) {
             precondition(blockTable[index] >= 0 && blockTable[index] < blockCount, "block table names a missing block")
         }
         let base = byteOffset(layer: layer, block: 0, head: kvHead)
