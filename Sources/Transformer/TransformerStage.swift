@@ -129,7 +129,7 @@ package final class TransformerStage: ModelStage {
         let projected = scratch.queryKeyValue.pointer
 
         let input = normalized(hidden, weight: layer.attentionNorm, tokens: tokens, thread: thread)
-        pool.forEachChunk(of: layer.queryKeyValue.panelCount, chunk: 4) { panels in
+        pool.forEachChunk(of: layer.queryKeyValue.panelCount, chunk: 2) { panels in
             layer.queryKeyValue.multiply(
                 input, tokens: 0..<tokens, panels: panels, into: projected, outputStride: stride)
         }
