@@ -37,6 +37,7 @@ package final class TransformerStage: ModelStage {
     /// Positions per block of the KV cache.
     package static var kvBlockSize: Int { KeyValueCache.blockSize }
     package var kvBlockSize: Int { Self.kvBlockSize }
+    package var kvType: String { cache.type.rawValue }
     /// Bytes the KV cache takes.
     package var kvCacheByteCount: Int { cache.bytesPerBlock * cache.blockCount }
 
