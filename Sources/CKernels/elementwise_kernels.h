@@ -123,18 +123,37 @@ static void CK_NAME(ck_add)(const float *x, size_t n, float *out) {
     for (; i < n; i++) out[i] += x[i];
 }
 
-CK_INLINE v16 CK_NAME(silu_mul16)(v16 gate, v16 up) {
-    return gate / (v16_splat(1.0f) + v16_exp(-gate)) * up;
+static void CK_NAME(ck_add_scaled)(const float *x, float scale, size_t n, float *out) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store(out + i, v16_fma(v16_splat(scale), v16_load(x + i), v16_load(out + i)));
+    for (; i < n; i++) out[i] = __builtin_fmaf(scale, x[i], out[i]);
 }
 
-static void CK_NAME(ck_silu_mul)(const float *gate, const float *up, size_t n, float *out) {
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) v16_store(out + i, CK_NAME(silu_mul16)(v16_load(gate + i), v16_load(up + i)));
-    if (i < n) {
-        const v16 y = CK_NAME(silu_mul16)(v16_load_part(gate + i, n - i, 0), v16_load_part(up + i, n - i, 0));
-        v16_store_part(out + i, n - i, y);
-    }
+CK_INLINE v16 CK_NAME(silu)(v16 x) {
+    return x / (v16_splat(1.0f) + v16_exp(-x));
 }
+
+/// x / 2 * (1 + tanh(u)) with u = sqrt(2 / pi) * (x + 0.044715 x^3), written as x / (1 + exp(-2 u)), which loses no
+/// digits where tanh(u) is near -1.
+CK_INLINE v16 CK_NAME(gelu)(v16 x) {
+    const v16 u = v16_fma(x * x * x, v16_splat(0.044715f), x);
+    return x / (v16_splat(1.0f) + v16_exp(u * v16_splat(-1.5957691216057308f)));
+}
+
+#define CK_GATE(NAME, ACTIVATION)                                                                                      \
+    static void CK_NAME(NAME)(const float *gate, const float *up, size_t n, float *out) {                              \
+        size_t i = 0;                                                                                                  \
+        for (; i + 16 <= n; i += 16) {                                                                                 \
+            v16_store(out + i, CK_NAME(ACTIVATION)(v16_load(gate + i)) * v16_load(up + i));                            \
+        }                                                                                                              \
+        if (i < n) {                                                                                                   \
+            const v16 y = CK_NAME(ACTIVATION)(v16_load_part(gate + i, n - i, 0));                                      \
+            v16_store_part(out + i, n - i, y * v16_load_part(up + i, n - i, 0));                                       \
+        }                                                                                                              \
+    }
+
+CK_GATE(ck_silu_mul, silu)
+CK_GATE(ck_gelu_mul, gelu)
 
 static void CK_NAME(ck_rope_interleaved)(float *x, size_t heads, size_t head_width, size_t rotary, const float *cosine,
                                          const float *sine) {
@@ -252,52 +271,6 @@ static float CK_NAME(ck_exp_scaled)(const float *x, size_t n, float shift, float
     return v16_sum(sum);
 }
 
-/// Both comparisons are written so that NaN becomes a bound.
-CK_INLINE v16 CK_NAME(finite_half)(v16 x) {
-    const v16 top = v16_splat(65504.0f), bottom = v16_splat(-65504.0f);
-    x = v16_select(x > bottom, x, bottom);
-    return v16_select(x < top, x, top);
-}
-
-/// Quantises [dh] values to int8 with one scale for all; q: [dh].
-CK_INLINE float CK_NAME(quantize_head)(const float *x, size_t head_width, int8_t *q) {
-    typedef int8_t i8x16 __attribute__((vector_size(16), aligned(1)));
-    v16 most = v16_splat(0);
-    for (size_t d = 0; d < head_width; d += 16) {
-        const v16 v = CK_NAME(finite_half)(v16_load(x + d));
-        most = v16_max(v16_select(v < v16_splat(0), -v, v), most);
-    }
-    const float largest = v16_max_lane(most);
-    // Below, the reciprocal would overflow; such a row counts as zero.
-    const float factor = largest > 0x1p-100f ? 127.0f / largest : 0;
-    const v16 magic = v16_splat(12582912.0f); // 1.5 * 2^23: adding it rounds to an integer, nearest even
-    for (size_t d = 0; d < head_width; d += 16) {
-        const v16 rounded = CK_NAME(finite_half)(v16_load(x + d)) * factor + magic;
-        *(i8x16 *)(q + d) = __builtin_convertvector((v16i)rounded - (v16i)magic, i8x16);
-    }
-    return largest > 0x1p-100f ? largest / 127.0f : 0;
-}
-
-static void CK_NAME(ck_kv_write)(ck_kv_kind kind, const float *key, const float *value, size_t head_width,
-                                 size_t offset, uint8_t *key_block, uint8_t *value_block) {
-    if (kind == CK_KV_INT8) {
-        int8_t q[256];
-        float *key_scales = (float *)(key_block + head_width * CK_KV_BLOCK);
-        float *value_scales = (float *)(value_block + head_width * CK_KV_BLOCK);
-        key_scales[offset] = CK_NAME(quantize_head)(key, head_width, q);
-        for (size_t d = 0; d < head_width; d++) key_block[d * CK_KV_BLOCK + offset] = (uint8_t)q[d];
-        value_scales[offset] = CK_NAME(quantize_head)(value, head_width, (int8_t *)value_block + offset * head_width);
-        return;
-    }
-    uint16_t *keys = (uint16_t *)key_block, *values = (uint16_t *)value_block;
-    for (size_t d = 0; d < head_width; d += 16) {
-        uint16_t lanes[16];
-        v16_store_half(lanes, CK_NAME(finite_half)(v16_load(key + d)));
-        for (size_t i = 0; i < 16; i++) keys[(d + i) * CK_KV_BLOCK + offset] = lanes[i];
-        v16_store_half(values + offset * head_width + d, CK_NAME(finite_half)(v16_load(value + d)));
-    }
-}
-
 // Float weights: four partial sums (column k in sum k mod 4), added as (0 + 1) + (2 + 3).
 #define CK_FLOAT_PRODUCT(NAME, ELEMENT, LOAD)                                                                          \
     CK_INLINE void CK_NAME(NAME)(const ELEMENT *w, size_t padded, const float *x, const size_t tokens, size_t valid,   \
@@ -331,6 +304,44 @@ CK_FLOAT_PRODUCT(product_f32, float, v16_load)
 CK_FLOAT_PRODUCT(product_f16, uint16_t, v16_load_half)
 CK_FLOAT_PRODUCT(product_bf16, uint16_t, v16_load_bfloat)
 
+/// Sixteen E4M3 values times 2^-8: their bits are those of an f16 whose exponent is that much smaller.
+CK_INLINE v16 CK_NAME(load_f8)(const uint8_t *p) {
+    typedef uint8_t u8x16 __attribute__((vector_size(16), aligned(1)));
+    const u16x16 x = __builtin_convertvector(*(const u8x16 *)p, u16x16);
+    return v16_from_half((x & 0x80) << 8 | (x & 0x7f) << 7);
+}
+
+/// The same sums over F8 records; weights are rounded to f32 once, as scale * value.
+CK_INLINE void CK_NAME(product_f8)(const uint8_t *w, size_t padded, const float *x, const size_t tokens, size_t valid,
+                                   float *out, size_t out_stride, ck_store store) {
+    v16 sum[CK_FLOAT_TILE][4];
+    _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {
+        _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++) sum[t][i] = v16_splat(0);
+    }
+    for (size_t k = 0; k < padded; w += CK_ROWS * CK_BLOCK) {
+        const v16 scale = v16_load((const float *)w) * 256.0f;
+        w += CK_ROWS * sizeof(float);
+        for (size_t b = 0; b < CK_BLOCK; b += 4, k += 4) {
+            _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++) {
+                const v16 weights = CK_NAME(load_f8)(w + (b + (size_t)i) * CK_ROWS) * scale;
+                _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {
+                    sum[t][i] = v16_fma(weights, v16_splat(x[t * padded + k + (size_t)i]), sum[t][i]);
+                }
+            }
+        }
+    }
+    _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {
+        v16 y = (sum[t][0] + sum[t][1]) + (sum[t][2] + sum[t][3]);
+        float *target = out + t * out_stride;
+        if (store == CK_ACCUMULATE) y = (valid == 16 ? v16_load(target) : v16_load_part(target, valid, 0)) + y;
+        if (valid == 16) {
+            v16_store(target, y);
+        } else {
+            v16_store_part(target, valid, y);
+        }
+    }
+}
+
 #define CK_FLOAT_TILES(NAME, ELEMENT)                                                                                  \
     for (size_t t = 0; t < tokens;) {                                                                                  \
         const size_t left = tokens - t;                                                                                \
@@ -360,6 +371,8 @@ static void CK_NAME(ck_matmul_f)(const ck_matrix *w, size_t panel_begin, size_t 
             CK_FLOAT_TILES(product_f16, uint16_t) break;
         case CK_BF16:
             CK_FLOAT_TILES(product_bf16, uint16_t) break;
+        case CK_F8:
+            CK_FLOAT_TILES(product_f8, uint8_t) break;
         default:
             break;
         }

@@ -1,4 +1,3 @@
-import CKernels
 import Kernels
 import ModelFiles
 import Tensors
@@ -51,14 +50,9 @@ package struct StageFootprint: Sendable, Equatable {
             * TransformerStage.kvBlockSize
     }
 
-    /// Bytes of a matrix as panels of 16 rows, see `PackedMatrix`.
+    /// Bytes of a matrix as panels; the file's own for a type that loading will refuse.
     private static func packedByteCount(_ tensor: TensorView) -> Int {
-        let kind = ck_kind_of_type(tensor.elementType.rawValue)
-        // Loading will refuse it.
-        guard kind >= 0 else { return tensor.bytes.count }
-        let panels = (tensor.rows + 15) / 16
-        let blocks = (tensor.columns + 31) / 32
-        return panels * blocks * ck_record_bytes(ck_weight_kind(rawValue: UInt32(kind)))
+        PackedMatrix.byteCount(of: tensor) ?? tensor.bytes.count
     }
 }
 

@@ -222,7 +222,7 @@ package final class TransformerStage: ModelStage {
 
         let input = normalized(hidden, weight: layer.feedForwardNorm, tokens: tokens, thread: thread)
         pool.forEachChunk(of: layer.gateUp.panelCount / 2, chunk: 2) { pairs in
-            layer.gateUp.multiplySiluMul(input, tokens: 0..<tokens, pairs: pairs, into: activated, outputStride: width)
+            layer.gateUp.multiplyGated(input, tokens: 0..<tokens, pairs: pairs, into: activated, outputStride: width)
         }
         pool.barrier()
 

@@ -9,18 +9,21 @@ struct AttentionProblem {
     let width: Int
     let positions: Int
     let queries: Int
+    /// Positions a token sees, its own included; nil: all.
+    let window: Int?
     let blockTable: [Int32]
     let keys: [Float]
     let values: [Float]
     let query: [Float]
 
-    init(kvHeads: Int, group: Int, width: Int, positions: Int, queries: Int, seed: UInt64) {
+    init(kvHeads: Int, group: Int, width: Int, positions: Int, queries: Int, window: Int? = nil, seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         self.kvHeads = kvHeads
         self.group = group
         self.width = width
         self.positions = positions
         self.queries = queries
+        self.window = window
         blockTable = (0..<Int32((positions + 15) / 16 + 2)).shuffled(using: &generator)
         keys = generator.floats(positions * kvHeads * width, in: -2...2)
         values = generator.floats(positions * kvHeads * width)
@@ -62,15 +65,15 @@ struct AttentionProblem {
     }
 
     /// All rows of all heads, `chunk` rows a call.
-    func attend(_ cache: KeyValueCache, chunk: Int) -> [Float] {
+    func attend(_ cache: KeyValueCache, chunk: Int, blockTable: [Int32]? = nil) -> [Float] {
+        let blockTable = blockTable ?? self.blockTable
         var output = [Float](repeating: .nan, count: queries * stride)
         for head in 0..<kvHeads {
             for first in Swift.stride(from: 0, to: queries * group, by: chunk) {
                 cache.attend(
                     layer: 1, kvHead: head, group: group, rows: first..<min(first + chunk, queries * group),
-                    query: query,
-                    queryStride: stride, output: &output, outputStride: stride, blockTable: blockTable,
-                    blockTableCount: blockTable.count, firstPosition: positions - queries, scale: scale)
+                    query: query, queryStride: stride, output: &output, outputStride: stride, blockTable: blockTable,
+                    blockTableCount: blockTable.count, firstPosition: positions - queries, window: window, scale: scale)
             }
         }
         return output
@@ -85,7 +88,8 @@ struct AttentionProblem {
         let count = (positions - 1) / size + 1
         for head in 0..<kvHeads {
             var partials = [Float](repeating: .nan, count: count * rows * partialWidth)
-            for partition in 0..<count {
+            let visible = KeyValueCache.visiblePartitions(position: positions - queries, window: window).lowerBound
+            for partition in visible..<count {
                 let first = max(0, partition * size - (positions - queries)) * group
                 partials.withUnsafeMutableBufferPointer { partials in
                     guard let base = partials.baseAddress else { return }
@@ -93,16 +97,18 @@ struct AttentionProblem {
                         layer: 1, kvHead: head, group: group, rows: first..<rows, partition: partition, query: query,
                         queryStride: stride, partials: base + (partition * rows + first) * partialWidth,
                         blockTable: blockTable, blockTableCount: blockTable.count,
-                        firstPosition: positions - queries, scale: scale)
+                        firstPosition: positions - queries, window: window, scale: scale)
                 }
             }
             for row in 0..<rows {
-                let seen = (positions - queries + row / group) / size + 1
+                let seen = KeyValueCache.visiblePartitions(
+                    position: positions - queries + row / group, window: window)
                 var merged = [Float](repeating: 0, count: width)
                 partials.withUnsafeBufferPointer { partials in
                     guard let base = partials.baseAddress else { return }
                     cache.merge(
-                        partials: base + row * partialWidth, partitions: seen, stride: rows * partialWidth,
+                        partials: base + (seen.lowerBound * rows + row) * partialWidth, partitions: seen.count,
+                        stride: rows * partialWidth,
                         into: &merged)
                 }
                 let place = row / group * stride + (head * group + row % group) * width
@@ -112,8 +118,10 @@ struct AttentionProblem {
         return output
     }
 
-    func reference() -> [Float] {
+    /// The plain formula over keys and values as the type holds them; int8 as f16.
+    func reference(_ type: KeyValueType = .f16) -> [Float] {
         func half(_ x: Float) -> Double {
+            if type == .f32 { return Double(x) }
             var bits = halfBits(x)
             var value: Float = 0
             KernelSet(.generic)?.convertFromF16(&bits, count: 1, into: &value)
@@ -125,8 +133,9 @@ struct AttentionProblem {
         for token in 0..<queries {
             for head in 0..<kvHeads * group {
                 let kvHead = head / group
-                let visible = positions - queries + token + 1
-                let scores = (0..<visible).map { position in
+                let end = positions - queries + token + 1
+                let visible = max(0, end - (window ?? end))..<end
+                let scores = visible.map { position in
                     (0..<width).reduce(0.0) { sum, d in
                         sum + Double(query[token * stride + head * width + d])
                             * keys[(position * kvHeads + kvHead) * width + d]
@@ -136,8 +145,8 @@ struct AttentionProblem {
                 let weights = scores.map { exp($0 - largest) }
                 let total = weights.reduce(0, +)
                 for d in 0..<width {
-                    let sum = (0..<visible).reduce(0.0) {
-                        $0 + weights[$1] * values[($1 * kvHeads + kvHead) * width + d]
+                    let sum = visible.reduce(0.0) {
+                        $0 + weights[$1 - visible.lowerBound] * values[($1 * kvHeads + kvHead) * width + d]
                     }
                     output.append(Float(sum / total))
                 }

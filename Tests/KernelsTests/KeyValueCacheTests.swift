@@ -4,23 +4,28 @@ import Testing
 @Suite struct KeyValueCacheTests {
     @Test(
         "attention equals the plain formula and all sets agree to the bit",
-        arguments: [(1, 1, 16), (3, 3, 64), (2, 4, 80), (1, 7, 128), (1, 2, 256)],
+        arguments: [(1, 1, 16), (3, 3, 64), (2, 4, 80), (1, 7, 128), (1, 2, 256), (2, 2, 24), (2, 3, 1), (1, 4, 45)],
         [(1, 1), (15, 1), (16, 1), (17, 17), (33, 20), (70, 9), (128, 1), (129, 2), (150, 30), (300, 5)])
     func agrees(shape: (Int, Int, Int), length: (Int, Int)) throws {
         let problem = AttentionProblem(
             kvHeads: shape.0, group: shape.1, width: shape.2, positions: length.0, queries: length.1,
             seed: UInt64(shape.2 + length.0))
-        let plain = problem.attend(try problem.cache(genericSet()), chunk: 8)
-        expectClose(plain, problem.reference(), tolerance: 5e-6, "\(shape) \(length)")
-        for set in simdSets {
-            expectSameBits(
-                problem.attend(try problem.cache(set), chunk: 8), plain, "\(shape) \(length) \(set.instructionSet)")
+        for type in [KeyValueType.f16, .f32] {
+            let note = "\(shape) \(length) \(type)"
+            let plain = problem.attend(try problem.cache(genericSet(), type: type), chunk: 8)
+            expectClose(plain, problem.reference(type), tolerance: 5e-6, note)
+            for set in simdSets {
+                expectSameBits(
+                    problem.attend(try problem.cache(set, type: type), chunk: 8), plain, "\(note) \(set.instructionSet)"
+                )
+            }
         }
     }
 
-    @Test("a row's result does not depend on the rows computed with it")
-    func chunkInvariance() throws {
-        let problem = AttentionProblem(kvHeads: 2, group: 3, width: 32, positions: 75, queries: 40, seed: 5)
+    @Test("a row's result does not depend on the rows computed with it", arguments: [nil, 1, 20, 33])
+    func chunkInvariance(window: Int?) throws {
+        let problem = AttentionProblem(
+            kvHeads: 2, group: 3, width: 32, positions: 75, queries: 40, window: window, seed: 5)
         for set in try [genericSet()] + simdSets {
             let cache = try problem.cache(set)
             let whole = problem.attend(cache, chunk: 120)
@@ -42,9 +47,50 @@ import Testing
         }
     }
 
+    @Test(
+        "a window equals masking; rows alone, in parts and in every set give the same bits",
+        arguments: KeyValueType.allCases)
+    func windows(type: KeyValueType) throws {
+        for (positions, queries, window) in [
+            (1, 1, 1), (40, 40, 16), (75, 40, 1), (150, 30, 17), (300, 5, 128), (300, 200, 31), (300, 200, 129),
+            (290, 20, 1000),
+        ] {
+            let problem = AttentionProblem(
+                kvHeads: 2, group: 3, width: 24, positions: positions, queries: queries, window: window, seed: 10)
+            let note = "\(positions) \(queries) \(window)"
+            let plain = problem.attend(try problem.cache(genericSet(), type: type), chunk: 8)
+            expectClose(plain, problem.reference(type), tolerance: type == .int8 ? 0.04 : 5e-6, note)
+            for set in try [genericSet()] + simdSets {
+                let cache = try problem.cache(set, type: type)
+                for chunk in [1, 3, 7, 100] {
+                    expectSameBits(
+                        problem.attend(cache, chunk: chunk), plain, "\(note), \(chunk) rows, \(set.instructionSet)")
+                }
+                expectSameBits(problem.attendInParts(cache), plain, "\(note), in parts, \(set.instructionSet)")
+            }
+        }
+    }
+
+    @Test("blocks outside the window are not touched")
+    func forgottenBlocks() throws {
+        let problem = AttentionProblem(
+            kvHeads: 1, group: 2, width: 16, positions: 300, queries: 3, window: 40, seed: 11)
+        // The first token sees 258...297, so blocks 0..<16 are gone; their ids would be refused.
+        var blockTable = problem.blockTable
+        for index in 0..<16 { blockTable[index] = -1 }
+        for set in try [genericSet()] + simdSets {
+            let cache = try problem.cache(set)
+            expectSameBits(
+                problem.attend(cache, chunk: 4, blockTable: blockTable), problem.attend(cache, chunk: 4),
+                "\(set.instructionSet)")
+        }
+    }
+
     @Test("int8 attention stays near the plain formula, and all sets and partitions agree to the bit")
     func int8() throws {
-        for (positions, queries, width) in [(1, 1, 16), (17, 17, 64), (150, 30, 80), (300, 5, 64)] {
+        for (positions, queries, width) in [
+            (1, 1, 16), (17, 17, 64), (150, 30, 80), (300, 5, 64), (40, 9, 24), (20, 3, 33),
+        ] {
             let problem = AttentionProblem(
                 kvHeads: 2, group: 3, width: width, positions: positions, queries: queries, seed: 9)
             let plain = problem.attend(try problem.cache(genericSet(), type: .int8), chunk: 8)
@@ -71,7 +117,7 @@ import Testing
 
     @Test("impossible caches are refused")
     func refusals() {
-        #expect(throws: KernelError.self) { try KeyValueCache(layerCount: 1, blockCount: 1, kvHeads: 1, headWidth: 20) }
+        #expect(throws: KernelError.self) { try KeyValueCache(layerCount: 1, blockCount: 1, kvHeads: 1, headWidth: 0) }
         #expect(throws: KernelError.self) {
             try KeyValueCache(layerCount: 1, blockCount: 1, kvHeads: 1, headWidth: 272)
         }
