@@ -11,7 +11,7 @@ struct GGUFElementType {
 
     /// The type with ggml's id `id`, nil for an id that ggml does not define (or has removed).
     init?(id: UInt32) {
-        if let type = ElementType(rawValue: id) {
+        if let type = ElementType(rawValue: id), type.isGGML {
             name = type.name
             blockSize = type.blockSize
             bytesPerBlock = type.bytesPerBlock

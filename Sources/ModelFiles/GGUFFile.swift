@@ -1,6 +1,6 @@
 import Tensors
 
-/// A memory-mapped GGUF file, version 2 or 3.
+/// A memory-mapped GGUF model, version 2 or 3, in one file or in parts.
 ///
 /// ```
 /// offset  size
@@ -15,11 +15,15 @@ import Tensors
 /// ...           padding to a multiple of general.alignment (32 when absent)
 /// ...           tensor data, each tensor aligned alike
 /// ```
-/// All numbers are little-endian. Opening reads the header only; tensors are views into the mapping, so a process pays
+/// All numbers are little-endian. Opening reads the headers only; tensors are views into the mapping, so a process pays
 /// for the pages it touches. Thread-safe: nothing changes after `init`.
-package final class GGUFFile: Sendable {
-    /// The mapping under the tensors; for page advice.
-    package let file: MappedFile
+///
+/// A model in parts is files `NAME-00001-of-00003.gguf` and so on in one folder: see ``GGUFSplit``.
+package final class GGUFFile: TensorSource {
+    /// The mapped parts in order; one for a model that is not split.
+    package let files: [MappedFile]
+    /// The first part, which has the metadata.
+    package var file: MappedFile { files[0] }
     /// The format version, 2 or 3.
     package let version: UInt32
     package let metadata: GGUFMetadata
@@ -27,58 +31,84 @@ package final class GGUFFile: Sendable {
     package let tensors: [String: TensorView]
     /// Names of all tensors in file order, also of those whose element type cannot be read.
     package let tensorNames: [String]
-    /// Element type names of the tensors that are in the file but cannot be read.
-    private let unreadableTypes: [String: String]
+    private let descriptions: [String: TensorDescription]
 
-    /// The path the file was opened by.
+    /// The path of the first part.
     package var path: String { file.path }
 
-    /// Opens and checks the file at `path`.
+    /// Opens and checks the model at `path`: a file that is not split, or any part of one that is.
     ///
-    /// - Throws: `ModelFileError` for a file that cannot be opened, is no GGUF file, ends early, or contradicts itself.
+    /// - Throws: `ModelFileError` for a file that cannot be opened, is no GGUF file, ends early, or contradicts itself;
+    ///   `badSplit` when the parts do not belong together.
     package convenience init(path: String) throws {
-        try self.init(file: MappedFile(path: path))
+        try self.init(parts: GGUFSplit.parts(of: path))
     }
 
-    /// Reads the header of a file that is already mapped.
-    package init(file: MappedFile) throws {
-        let parser = try GGUFParser(file)
+    /// Reads the header of a file that is already mapped and is not split.
+    package convenience init(file: MappedFile) throws {
+        try self.init(parts: [GGUFPart(file)])
+    }
+
+    private init(parts: [GGUFPart]) throws {
         var tensors: [String: TensorView] = [:]
-        var unreadable: [String: String] = [:]
-        tensors.reserveCapacity(parser.tensors.count)
-        for info in parser.tensors {
-            guard let type = info.type.readable else {
-                unreadable[info.name] = info.type.name
-                continue
-            }
-            let end = info.fileOffset + info.byteCount
-            let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[info.fileOffset..<end])
-            do {
-                tensors[info.name] = try TensorView(
-                    name: info.name, shape: info.shape, elementType: type, bytes: bytes, owner: file)
-            } catch {
-                throw ModelFileError(
-                    code: .malformed, message: "\(file.path): tensor \(info.name): \(error)", cause: error)
+        var descriptions: [String: TensorDescription] = [:]
+        for part in parts {
+            for info in part.parser.tensors {
+                let description = TensorDescription(
+                    name: info.name, shape: info.shape, typeName: info.type.name, elementType: info.type.readable,
+                    byteCount: info.byteCount)
+                guard descriptions.updateValue(description, forKey: info.name) == nil else {
+                    throw ModelFileError(
+                        code: .duplicateName,
+                        message: "\(part.file.path): tensor \(info.name) is in another part of the model as well")
+                }
+                tensors[info.name] = try part.view(of: info)
             }
         }
-        self.file = file
-        version = parser.version
-        metadata = GGUFMetadata(parser.metadata, source: file.path)
+        files = parts.map(\.file)
+        version = parts[0].parser.version
+        metadata = GGUFMetadata(parts[0].parser.metadata, source: parts[0].file.path)
+        tensorNames = parts.flatMap { $0.parser.tensors.map(\.name) }
         self.tensors = tensors
-        tensorNames = parser.tensors.map(\.name)
-        unreadableTypes = unreadable
+        self.descriptions = descriptions
     }
+
+    package func description(of name: String) -> TensorDescription? { descriptions[name] }
 
     /// The tensor called `name`.
     ///
     /// - Throws: `ModelFileError` with `missingTensor`, or `unsupportedType` when its element type cannot be read.
     package func tensor(_ name: String) throws -> TensorView {
         if let tensor = tensors[name] { return tensor }
-        if let type = unreadableTypes[name] {
+        if let description = descriptions[name] {
             throw ModelFileError(
                 code: .unsupportedType,
-                message: "\(path): tensor \(name) has element type \(type), which is not supported")
+                message: "\(path): tensor \(name) has element type \(description.typeName), which is not supported")
         }
         throw ModelFileError(code: .missingTensor, message: "\(path): tensor \(name) is missing")
+    }
+}
+
+/// One GGUF file with its header read.
+struct GGUFPart {
+    let file: MappedFile
+    let parser: GGUFParser
+
+    init(_ file: MappedFile) throws(ModelFileError) {
+        self.file = file
+        parser = try GGUFParser(file)
+    }
+
+    /// The tensor's bytes in the mapping; nil for a type that cannot be read.
+    func view(of info: GGUFParser.TensorInfo) throws -> TensorView? {
+        guard let type = info.type.readable else { return nil }
+        let end = info.fileOffset + info.byteCount
+        let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[info.fileOffset..<end])
+        do {
+            return try TensorView(name: info.name, shape: info.shape, elementType: type, bytes: bytes, owner: file)
+        } catch {
+            throw ModelFileError(
+                code: .malformed, message: "\(file.path): tensor \(info.name): \(error)", cause: error)
+        }
     }
 }

@@ -30,6 +30,8 @@ package struct ModelFileError: Error, Sendable, CustomStringConvertible {
         case missingKey
         /// A metadata value of another type than was asked for.
         case wrongType
+        /// Parts of a split model, or shards of a checkpoint, that do not belong together.
+        case badSplit
         /// A tensor that is not in the file.
         case missingTensor
     }

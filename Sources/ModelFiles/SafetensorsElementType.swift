@@ -23,7 +23,8 @@ struct SafetensorsElementType {
         case "U64", "C64": (bits, readable) = (64, nil)
         case "U32": (bits, readable) = (32, nil)
         case "U16": (bits, readable) = (16, nil)
-        case "U8", "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ": (bits, readable) = (8, nil)
+        case "F8_E4M3": (bits, readable) = (8, .f8_E4M3)
+        case "U8", "BOOL", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ": (bits, readable) = (8, nil)
         case "F6_E2M3", "F6_E3M2": (bits, readable) = (6, nil)
         case "F4": (bits, readable) = (4, nil)
         default: return nil

@@ -10,7 +10,7 @@ import Tensors
 /// 8 + N          tensor data; offsets count from here, and the tensors cover it without gap or overlap
 /// ```
 /// Thread-safe: nothing changes after `init`.
-package final class SafetensorsFile: Sendable {
+package final class SafetensorsFile: TensorSource {
     /// The largest header that is read, in bytes; the format's own limit.
     package static let maxHeaderBytes: UInt64 = 100_000_000
 
@@ -22,10 +22,11 @@ package final class SafetensorsFile: Sendable {
     package let tensorNames: [String]
     /// The header's `__metadata__`, empty when absent.
     package let metadata: [String: String]
-    private let unreadableTypes: [String: String]
+    private let descriptions: [String: TensorDescription]
 
     /// The path the file was opened by.
     package var path: String { file.path }
+    package var files: [MappedFile] { [file] }
 
     /// Opens and checks the file at `path`.
     ///
@@ -54,14 +55,14 @@ package final class SafetensorsFile: Sendable {
         try Self.checkCoverage(entries, dataStart: cursor.offset, dataByteCount: data.count, path: file.path)
 
         var tensors: [String: TensorView] = [:]
-        var unreadable: [String: String] = [:]
+        var descriptions: [String: TensorDescription] = [:]
         tensors.reserveCapacity(entries.count)
         for entry in entries {
             let type = try Self.checkType(of: entry, path: file.path)
-            guard let readable = type.readable else {
-                unreadable[entry.name] = type.name
-                continue
-            }
+            descriptions[entry.name] = TensorDescription(
+                name: entry.name, shape: entry.shape, typeName: type.name, elementType: type.readable,
+                byteCount: entry.range.count)
+            guard let readable = type.readable else { continue }
             let bytes = UnsafeRawBufferPointer(rebasing: data[entry.range])
             do {
                 tensors[entry.name] = try Self.view(of: bytes, entry: entry, type: readable, owner: file)
@@ -75,18 +76,21 @@ package final class SafetensorsFile: Sendable {
         self.tensors = tensors
         tensorNames = entries.map(\.name)
         metadata = header.metadata
-        unreadableTypes = unreadable
+        self.descriptions = descriptions
     }
 
-    /// The tensor called `name`.
+    package func description(of name: String) -> TensorDescription? { descriptions[name] }
+
+    /// The tensor called `name`, as stored: FP8 without its scales, which may lie in another file
+    /// (``SafetensorsCheckpoint`` puts them together).
     ///
     /// - Throws: `ModelFileError` with `missingTensor`, or `unsupportedType` when its element type cannot be read.
     package func tensor(_ name: String) throws -> TensorView {
         if let tensor = tensors[name] { return tensor }
-        if let type = unreadableTypes[name] {
+        if let description = descriptions[name] {
             throw ModelFileError(
                 code: .unsupportedType,
-                message: "\(path): tensor \(name) has element type \(type), which is not supported")
+                message: "\(path): tensor \(name) has element type \(description.typeName), which is not supported")
         }
         throw ModelFileError(code: .missingTensor, message: "\(path): tensor \(name) is missing")
     }

@@ -1,4 +1,4 @@
-/// How the elements of a tensor are stored; raw values are ggml's type ids.
+/// How the elements of a tensor are stored; raw values are ggml's type ids, and above all of those for other types.
 package enum ElementType: UInt32, Sendable, CaseIterable {
     case f32 = 0
     case f16 = 1
@@ -20,11 +20,16 @@ package enum ElementType: UInt32, Sendable, CaseIterable {
     case i64 = 27
     case f64 = 28
     case bf16 = 30
+    /// 8-bit float of safetensors files: 4 exponent bits, 3 mantissa bits, no infinities ("fn"); often with block scales.
+    case f8_E4M3 = 0x1_0000
+
+    /// Whether ggml, and so a GGUF file, has this type.
+    package var isGGML: Bool { self != .f8_E4M3 }
 
     /// Elements that share one block; 1 for plain types. A row holds whole blocks.
     package var blockSize: Int {
         switch self {
-        case .f32, .f16, .bf16, .f64, .i8, .i16, .i32, .i64: 1
+        case .f32, .f16, .bf16, .f64, .i8, .i16, .i32, .i64, .f8_E4M3: 1
         case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q8_1, .iq4_NL: 32
         case .q2_K, .q3_K, .q4_K, .q5_K, .q6_K: 256
         }
@@ -33,7 +38,7 @@ package enum ElementType: UInt32, Sendable, CaseIterable {
     /// Bytes of one block.
     package var bytesPerBlock: Int {
         switch self {
-        case .i8: 1
+        case .i8, .f8_E4M3: 1
         case .f16, .bf16, .i16: 2
         case .f32, .i32: 4
         case .f64, .i64: 8
@@ -81,6 +86,7 @@ package enum ElementType: UInt32, Sendable, CaseIterable {
         case .i64: "I64"
         case .f64: "F64"
         case .bf16: "BF16"
+        case .f8_E4M3: "F8_E4M3"
         }
     }
 }

@@ -2,7 +2,9 @@ extension TensorView {
     /// Whether rows of this element type can be dequantised.
     package var canDequantize: Bool {
         switch elementType {
-        case .f32, .f16, .bf16, .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K: true
+        case .f32, .f16, .bf16, .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_NL,
+            .f8_E4M3:
+            true
         default: false
         }
     }
@@ -21,6 +23,10 @@ extension TensorView {
                 let bits = UInt16(littleEndian: source.loadUnaligned(fromByteOffset: i * 2, as: UInt16.self))
                 output[i] = Float(bitPattern: UInt32(bits) << 16)
             }
+        case .f8_E4M3:
+            EightBitFloat.values.withUnsafeBufferPointer { values in
+                for i in 0..<columns { output[i] = values[Int(source[i])] }
+            }
         case _ where canDequantize:
             for block in 0..<columns / elementType.blockSize {
                 let bytes = UnsafeRawBufferPointer(
@@ -31,6 +37,7 @@ extension TensorView {
             throw TensorError(
                 code: .unsupportedType, message: "tensor \(name): \(elementType.name) cannot be dequantised")
         }
+        scales?.apply(toRow: row, output, count: columns)
     }
 
     /// The whole tensor as f32, row-major.
@@ -56,6 +63,7 @@ extension TensorView {
         case .q4_K: block.dequantizeQ4K(into: output)
         case .q5_K: block.dequantizeQ5K(into: output)
         case .q6_K: block.dequantizeQ6K(into: output)
+        case .iq4_NL: block.dequantizeIQ4NL(into: output)
         default: break
         }
     }
@@ -78,6 +86,12 @@ extension UnsafeRawBufferPointer {
             let q = nibble(i / 16, of: self[start + 4 + i % 16]) | (self[start + i / 8] >> UInt8(i % 8) & 1) << 4
             output[i] = minimum ? Float(q) * half(at: 0) + half(at: 2) : Float(Int(q) - 16) * half(at: 0)
         }
+    }
+
+    /// 16 nibble pairs (i, i + 16), each an index of a table of unevenly spaced values.
+    fileprivate func dequantizeIQ4NL(into output: UnsafeMutablePointer<Float>) {
+        let d = half(at: 0)
+        for i in 0..<32 { output[i] = d * unevenLevels[Int(nibble(i / 16, of: self[2 + i % 16]))] }
     }
 
     /// 32 int8.
@@ -152,6 +166,11 @@ extension UnsafeRawBufferPointer {
         }
     }
 }
+
+/// The 16 values of IQ4_NL, before scaling: ggml's `kvalues_iq4nl`.
+private let unevenLevels: [Float] = [
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+]
 
 /// The low (0) or high (1) nibble of a byte.
 private func nibble(_ index: Int, of byte: UInt8) -> UInt8 { index == 0 ? byte & 15 : byte >> 4 }

@@ -11,12 +11,15 @@ package struct TensorView: @unchecked Sendable {
     package let bytes: UnsafeRawBufferPointer
     /// Keeps `bytes` alive.
     package let owner: AnyObject
+    /// Factors of the stored values, one for each block of a matrix; nil is none.
+    package let scales: BlockScales?
 
     /// Describes a tensor.
-    /// - Throws: `invalidShape` when a dimension is negative, the product overflows, a row is not whole blocks, or the
-    ///   byte count differs from what shape and type need.
+    /// - Throws: `invalidShape` when a dimension is negative, the product overflows, a row is not whole blocks, the byte
+    ///   count differs from what shape and type need, or `scales` is not for this shape.
     package init(
-        name: String, shape: [Int], elementType: ElementType, bytes: UnsafeRawBufferPointer, owner: AnyObject
+        name: String, shape: [Int], elementType: ElementType, bytes: UnsafeRawBufferPointer, owner: AnyObject,
+        scales: BlockScales? = nil
     ) throws {
         var elements = 1
         for dimension in shape {
@@ -39,11 +42,16 @@ package struct TensorView: @unchecked Sendable {
                 message: "tensor \(name): got \(bytes.count) bytes, expected \(expected) for \(shape) "
                     + elementType.name)
         }
+        if let scales, !scales.fits(shape: shape) {
+            throw TensorError(
+                code: .invalidShape, message: "tensor \(name): \(scales.description) do not fit \(shape)")
+        }
         self.name = name
         self.shape = shape
         self.elementType = elementType
         self.bytes = bytes
         self.owner = owner
+        self.scales = scales
     }
 
     /// Elements in one row: the last dimension (1 for a scalar).

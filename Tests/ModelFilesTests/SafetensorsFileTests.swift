@@ -10,7 +10,7 @@ struct SafetensorsFileTests {
     }
 
     static let sample = file(
-        #"{"__metadata__":{"format":"pt","note":"\u00e9\n"},"b":{"dtype":"I8","shape":[3],"data_offsets":[24,27]},"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"e":{"dtype":"F16","shape":[0,4],"data_offsets":[27,27]},"f":{"dtype":"F8_E4M3","shape":[5],"data_offsets":[27,32]}}   "#,
+        #"{"__metadata__":{"format":"pt","note":"\u00e9\n"},"b":{"dtype":"I8","shape":[3],"data_offsets":[24,27]},"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},"e":{"dtype":"F16","shape":[0,4],"data_offsets":[27,27]},"f":{"dtype":"F8_E5M2","shape":[5],"data_offsets":[27,32]}}   "#,
         data: 32)
 
     @Test("tensors and metadata are read")
