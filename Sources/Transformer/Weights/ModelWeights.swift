@@ -1,4 +1,5 @@
 import InferenceCore
+import Kernels
 import ModelFiles
 import Tensors
 
@@ -123,6 +124,11 @@ package struct ModelWeights: Sendable {
             stored.values.compactMap { source.description(of: $0).map { (name, $0) } }
         }
         return whole + byExpert
+    }
+
+    /// The types that matrices are stored in.
+    package var matrixTypes: Set<ElementType> {
+        Set(descriptions.filter { $0.tensor.shape.count > 1 }.compactMap { $0.tensor.elementType })
     }
 
     /// Refuses tensors that the forward pass would silently leave out, such as biases it does not know.
