@@ -33,14 +33,14 @@ package struct CheckReport: Codable, Sendable {
         package var greedyMustAgree: Bool
         /// Where the figures come from, in words.
         package var source: String
-        /// Positions whose router margin, or that of an earlier position of the prompt, is below this are judged apart.
+        /// Positions whose router margin is below this are judged apart.
         package var routerMargin: Double
     }
 
     package let architecture: String
     /// All positions but those that are judged apart.
     package let positions: Spread
-    /// Positions at which, or before which, the router's choice was a near tie.
+    /// Positions at which the router's choice of experts was a near tie: low precision may choose others.
     package let nearTies: Spread
     /// Greedy tokens, teacher-forced, that came out as expected, and all.
     package let greedyAgreeing: Int
