@@ -123,18 +123,37 @@ static void CK_NAME(ck_add)(const float *x, size_t n, float *out) {
     for (; i < n; i++) out[i] += x[i];
 }
 
-CK_INLINE v16 CK_NAME(silu_mul16)(v16 gate, v16 up) {
-    return gate / (v16_splat(1.0f) + v16_exp(-gate)) * up;
+static void CK_NAME(ck_add_scaled)(const float *x, float scale, size_t n, float *out) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store(out + i, v16_fma(v16_splat(scale), v16_load(x + i), v16_load(out + i)));
+    for (; i < n; i++) out[i] = __builtin_fmaf(scale, x[i], out[i]);
 }
 
-static void CK_NAME(ck_silu_mul)(const float *gate, const float *up, size_t n, float *out) {
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) v16_store(out + i, CK_NAME(silu_mul16)(v16_load(gate + i), v16_load(up + i)));
-    if (i < n) {
-        const v16 y = CK_NAME(silu_mul16)(v16_load_part(gate + i, n - i, 0), v16_load_part(up + i, n - i, 0));
-        v16_store_part(out + i, n - i, y);
-    }
+CK_INLINE v16 CK_NAME(silu)(v16 x) {
+    return x / (v16_splat(1.0f) + v16_exp(-x));
 }
+
+/// x / 2 * (1 + tanh(u)) with u = sqrt(2 / pi) * (x + 0.044715 x^3), written as x / (1 + exp(-2 u)), which loses no
+/// digits where tanh(u) is near -1.
+CK_INLINE v16 CK_NAME(gelu)(v16 x) {
+    const v16 u = v16_fma(x * x * x, v16_splat(0.044715f), x);
+    return x / (v16_splat(1.0f) + v16_exp(u * v16_splat(-1.5957691216057308f)));
+}
+
+#define CK_GATE(NAME, ACTIVATION)                                                                                      \
+    static void CK_NAME(NAME)(const float *gate, const float *up, size_t n, float *out) {                              \
+        size_t i = 0;                                                                                                  \
+        for (; i + 16 <= n; i += 16) {                                                                                 \
+            v16_store(out + i, CK_NAME(ACTIVATION)(v16_load(gate + i)) * v16_load(up + i));                            \
+        }                                                                                                              \
+        if (i < n) {                                                                                                   \
+            const v16 y = CK_NAME(ACTIVATION)(v16_load_part(gate + i, n - i, 0));                                      \
+            v16_store_part(out + i, n - i, y * v16_load_part(up + i, n - i, 0));                                       \
+        }                                                                                                              \
+    }
+
+CK_GATE(ck_silu_mul, silu)
+CK_GATE(ck_gelu_mul, gelu)
 
 static void CK_NAME(ck_rope_interleaved)(float *x, size_t heads, size_t head_width, size_t rotary, const float *cosine,
                                          const float *sine) {

@@ -70,4 +70,20 @@ package final class ActivationBuffer: @unchecked Sendable {
             (float.pointer + token * blocksPerRow * 32).update(from: x, count: columns)
         }
     }
+
+    /// Copies the rows of other tokens, as prepared, into rows `0..<tokens.count`.
+    func copy(_ tokens: UnsafeBufferPointer<Int32>, from source: ActivationBuffer) {
+        precondition(source.columns == columns && source.forms == forms && tokens.count <= capacity)
+        for (row, token) in tokens.enumerated() {
+            precondition(token >= 0 && token < source.capacity)
+            if let quantized, let other = source.quantized {
+                let count = 2 * blocksPerRow
+                (quantized.pointer + row * count).update(from: other.pointer + Int(token) * count, count: count)
+            }
+            if let float, let other = source.float {
+                let count = 32 * blocksPerRow
+                (float.pointer + row * count).update(from: other.pointer + Int(token) * count, count: count)
+            }
+        }
+    }
 }

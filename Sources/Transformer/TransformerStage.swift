@@ -88,13 +88,6 @@ package final class TransformerStage: ModelStage {
         weights.source.adviseDontNeed()
     }
 
-    /// As above, of a GGUF file.
-    package convenience init(
-        file: GGUFFile, layers: Range<Int>? = nil, configuration: StageConfiguration
-    ) throws {
-        try self.init(ModelWeights(file: file), layers: layers, configuration: configuration)
-    }
-
     package func forward(_ batch: StepBatch, hidden: UnsafeMutableBufferPointer<Float>) throws {
         let layout = try BatchLayout(
             batch, model: model, windows: resources.windows, kvBlockCount: kvBlockCount, maxTokens: maxBatchedTokens,

@@ -189,8 +189,12 @@ typedef struct ck_kernels {
     void (*rmsnorm)(const float *x, const float *weight, float epsilon, size_t n, float *out);
     /// out[i] += x[i].
     void (*add)(const float *x, size_t n, float *out);
+    /// out[i] = fma(scale, x[i], out[i]).
+    void (*add_scaled)(const float *x, float scale, size_t n, float *out);
     /// out[i] = silu(gate[i]) * up[i]; may be in place.
     void (*silu_mul)(const float *gate, const float *up, size_t n, float *out);
+    /// The same with gelu, in its approximation by tanh.
+    void (*gelu_mul)(const float *gate, const float *up, size_t n, float *out);
     /// In place rotation of `heads` heads [heads, dh]; cosine, sine: [rotary / 2]; pairs (2i, 2i + 1); the values from
     /// `rotary` to dh stay.
     void (*rope_interleaved)(float *x, size_t heads, size_t head_width, size_t rotary, const float *cosine,

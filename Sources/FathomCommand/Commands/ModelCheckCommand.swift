@@ -43,7 +43,7 @@ extension ModelCommand {
         func run() async throws {
             let expectations = try ExpectationFile.all(in: directory)
             guard !expectations.isEmpty else {
-                throw CommandError(.notFound, "no expected.json or NAME.expected.json under \(directory)")
+                throw CommandError(.fileUnavailable, "no expected.json or NAME.expected.json under \(directory)")
             }
             var outcomes: [CheckOutcome] = []
             for expectation in expectations { outcomes.append(await outcome(of: expectation)) }
@@ -111,7 +111,7 @@ private struct ExpectationFile {
     static func all(in directory: String) throws -> [ExpectationFile] {
         let manager = FileManager.default
         guard let names = manager.enumerator(atPath: directory) else {
-            throw CommandError(.notFound, "\(directory) cannot be read")
+            throw CommandError(.fileUnavailable, "\(directory) cannot be read")
         }
         return try names.compactMap { $0 as? String }.sorted().compactMap { name in
             guard name.hasSuffix("/expected.json") || name == "expected.json" || name.hasSuffix(".expected.json") else {

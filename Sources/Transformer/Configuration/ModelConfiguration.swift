@@ -1,5 +1,5 @@
 import InferenceCore
-import ModelFiles
+import Kernels
 
 /// The shape of a decoder model: values only, the same whatever architecture and file they come from.
 ///
@@ -22,7 +22,7 @@ package struct ModelConfiguration: Sendable, Equatable {
     package var attention: AttentionConfiguration
     /// `F` of the dense layers.
     package var feedForwardWidth: Int
-    package var activation: Activation
+    package var activation: GateActivation
     /// nil: every layer is dense.
     package var experts: ExpertConfiguration?
     /// Multiplies the token embedding.
@@ -36,15 +36,7 @@ package struct ModelConfiguration: Sendable, Equatable {
 
     package var layerCount: Int { layers.count }
 
-    /// The activation of the gate.
-    package enum Activation: Sendable {
-        case silu
-        /// GELU by its tanh form: `x / 2 * (1 + tanh(sqrt(2 / π) * (x + 0.044715 x³)))`.
-        case gelu
-    }
-
-    /// - Parameters:
-    ///   - layers: what differs by layer; defaults to `layerCount` layers without a window and the first rotary embedding.
+    /// Dense layers that all see everything, gated by SiLU; the rest is set afterwards.
     package init(
         architecture: String, name: String, layerCount: Int, modelWidth: Int, vocabularySize: Int,
         maxContextTokens: Int, normEpsilon: Float, attention: AttentionConfiguration, feedForwardWidth: Int,

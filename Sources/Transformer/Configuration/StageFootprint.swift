@@ -29,11 +29,6 @@ package struct StageFootprint: Sendable, Equatable {
         scratchByteCount = Self.scratch(model, configuration, isLast: isLast)
     }
 
-    /// - Throws: `ModelFileError`, ``InferenceError`` `unsupportedModel` for a file that cannot be used.
-    package init(file: GGUFFile, layers: Range<Int>, configuration: StageConfiguration) throws {
-        try self.init(ModelWeights(file: file), layers: layers, configuration: configuration)
-    }
-
     /// Bytes of one KV cache block over so many layers.
     package static func kvByteCountPerBlock(
         of model: ModelConfiguration, layers: Int, type: KeyValueType = .f16

@@ -79,39 +79,3 @@ struct ExpertRouter {
         return best
     }
 }
-
-/// Which tokens go through which experts: every (token, choice) has a place, and an expert's places are neighbours.
-struct ExpertPlan {
-    /// Place of choice `k` of token `t` at `t * used + k`.
-    private(set) var places: [Int32]
-    /// Where each expert's places begin; one more for the end.
-    private(set) var starts: [Int32]
-    /// Experts that have a token.
-    private(set) var active: [Int32] = []
-
-    init(tokens: Int, shape: ExpertConfiguration) {
-        places = Array(repeating: 0, count: tokens * shape.usedCount)
-        starts = Array(repeating: 0, count: shape.count + 1)
-        active.reserveCapacity(shape.count)
-    }
-
-    /// Sorts by expert, then by token.
-    mutating func fill(_ chosen: UnsafePointer<Int32>, count: Int) {
-        for index in starts.indices { starts[index] = 0 }
-        for index in 0..<count { starts[Int(chosen[index]) + 1] += 1 }
-        active.removeAll(keepingCapacity: true)
-        for expert in 0..<starts.count - 1 {
-            if starts[expert + 1] > 0 { active.append(Int32(expert)) }
-            starts[expert + 1] += starts[expert]
-        }
-        for index in 0..<count {
-            places[index] = starts[Int(chosen[index])]
-            starts[Int(chosen[index])] += 1
-        }
-        // Each start has moved to its end, which is the next one's start.
-        for expert in stride(from: starts.count - 1, to: 0, by: -1) { starts[expert] = starts[expert - 1] }
-        starts[0] = 0
-    }
-
-    func places(of expert: Int) -> Range<Int> { Int(starts[expert])..<Int(starts[expert + 1]) }
-}

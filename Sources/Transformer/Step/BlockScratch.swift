@@ -48,9 +48,7 @@ struct ExpertScratch {
     /// [T, used].
     let weights: AlignedVector
     /// One for each thread, all equal.
-    let plans: Plans
-    /// [P, D].
-    let input: ActivationBuffer
+    let plans: [ExpertPlan]
     /// What gate and up leave, [P, F] or [P, 2 F].
     let activated: AlignedVector
     /// [P, F].
@@ -74,10 +72,13 @@ struct ExpertScratch {
         routing = try AlignedBuffer(count: threads * ExpertRouter.scratchCount(shape))
         chosen = try AlignedBuffer(count: places)
         weights = try AlignedBuffer(count: places)
-        plans = Plans((0..<threads).map { _ in ExpertPlan(tokens: tokens, shape: shape) })
-        input = try ActivationBuffer(
-            columns: modelWidth, capacity: places,
-            forms: layers.reduce(into: []) { forms, layer in layer.gateUp.forEach { forms.formUnion($0.needs) } })
+        let forms = layers.reduce(into: ActivationBuffer.Forms()) { forms, layer in
+            layer.gateUp.forEach { forms.formUnion($0.needs) }
+        }
+        plans = try (0..<threads).map { _ in
+            try ExpertPlan(
+                expertCount: shape.count, slots: shape.usedCount, capacity: tokens, columns: modelWidth, forms: forms)
+        }
         activated = try AlignedBuffer(
             count: places * (layers.flatMap { $0.gateUp.map(\.outputWidth) }.max() ?? 0))
         downInput = try ActivationBuffer(
@@ -93,24 +94,7 @@ struct ExpertScratch {
                 columns: shape.sharedWidth, capacity: tokens,
                 forms: shared.reduce(into: []) { $0.formUnion($1.down.needs) })
         rows = try (0..<threads).map { _ in
-            try AlignedBuffer(count: max(modelWidth, shape.width, shape.sharedWidth))
-        }
-    }
-
-    /// The threads' plans in memory of their own, so that no thread's writing is another's copy.
-    final class Plans {
-        let pointer: UnsafeMutablePointer<ExpertPlan>
-        private let count: Int
-
-        init(_ plans: [ExpertPlan]) {
-            count = plans.count
-            pointer = .allocate(capacity: plans.count)
-            pointer.initialize(from: plans, count: plans.count)
-        }
-
-        deinit {
-            pointer.deinitialize(count: count)
-            pointer.deallocate()
+            try AlignedBuffer(count: max(shape.width, shape.sharedWidth))
         }
     }
 }

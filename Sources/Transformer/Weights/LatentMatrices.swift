@@ -29,7 +29,9 @@ struct LatentMatrices {
             return try loader.projection([joint.transposed(rows, type: type)])
         }
         // Rows with block scales cannot be cut at a head.
-        let plain = joint.scales == nil ? joint : try joint.packable(exact: loader.exact)
+        let plain =
+            joint.scales == nil
+            ? joint : try FloatMatrix(name: joint.name, shape: joint.shape, type: type).filled(from: joint)
         values = try heads.map { head in
             let rows = head * perHead + shape.plainWidth..<(head + 1) * perHead
             return try loader.projection([plain.rowRange(rows, shape: [rows.count, shape.latentWidth])])

@@ -44,7 +44,9 @@ extension TensorView {
     /// The same values as the kernels can pack them; rounded to f16 when the type is one that they do not know.
     /// - Throws: `TensorError` for a type that cannot be read, `KernelError` when there is no memory.
     func packable(exact: Bool) throws -> TensorView {
-        let type = packedType(exact: exact)
+        // Exact packing reads any type.
+        if exact { return self }
+        let type = packedType(exact: false)
         return type == elementType ? self : try FloatMatrix(name: name, shape: shape, type: type).filled(from: self)
     }
 }
