@@ -304,6 +304,44 @@ CK_FLOAT_PRODUCT(product_f32, float, v16_load)
 CK_FLOAT_PRODUCT(product_f16, uint16_t, v16_load_half)
 CK_FLOAT_PRODUCT(product_bf16, uint16_t, v16_load_bfloat)
 
+/// Sixteen E4M3 values times 2^-8: their bits are those of an f16 whose exponent is that much smaller.
+CK_INLINE v16 CK_NAME(load_f8)(const uint8_t *p) {
+    typedef uint8_t u8x16 __attribute__((vector_size(16), aligned(1)));
+    const u16x16 x = __builtin_convertvector(*(const u8x16 *)p, u16x16);
+    return v16_from_half((x & 0x80) << 8 | (x & 0x7f) << 7);
+}
+
+/// The same sums over F8 records; weights are rounded to f32 once, as scale * value.
+CK_INLINE void CK_NAME(product_f8)(const uint8_t *w, size_t padded, const float *x, const size_t tokens, size_t valid,
+                                   float *out, size_t out_stride, ck_store store) {
+    v16 sum[CK_FLOAT_TILE][4];
+    _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {
+        _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++) sum[t][i] = v16_splat(0);
+    }
+    for (size_t k = 0; k < padded; w += CK_ROWS * CK_BLOCK) {
+        const v16 scale = v16_load((const float *)w) * 256.0f;
+        w += CK_ROWS * sizeof(float);
+        for (size_t b = 0; b < CK_BLOCK; b += 4, k += 4) {
+            _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++) {
+                const v16 weights = CK_NAME(load_f8)(w + (b + (size_t)i) * CK_ROWS) * scale;
+                _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {
+                    sum[t][i] = v16_fma(weights, v16_splat(x[t * padded + k + (size_t)i]), sum[t][i]);
+                }
+            }
+        }
+    }
+    _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {
+        v16 y = (sum[t][0] + sum[t][1]) + (sum[t][2] + sum[t][3]);
+        float *target = out + t * out_stride;
+        if (store == CK_ACCUMULATE) y = (valid == 16 ? v16_load(target) : v16_load_part(target, valid, 0)) + y;
+        if (valid == 16) {
+            v16_store(target, y);
+        } else {
+            v16_store_part(target, valid, y);
+        }
+    }
+}
+
 #define CK_FLOAT_TILES(NAME, ELEMENT)                                                                                  \
     for (size_t t = 0; t < tokens;) {                                                                                  \
         const size_t left = tokens - t;                                                                                \
@@ -333,6 +371,8 @@ static void CK_NAME(ck_matmul_f)(const ck_matrix *w, size_t panel_begin, size_t 
             CK_FLOAT_TILES(product_f16, uint16_t) break;
         case CK_BF16:
             CK_FLOAT_TILES(product_bf16, uint16_t) break;
+        case CK_F8:
+            CK_FLOAT_TILES(product_f8, uint8_t) break;
         default:
             break;
         }

@@ -62,6 +62,10 @@ CK_INLINE __m512i CK_NAME(group)(const ck_weight_kind kind, const uint8_t *quant
         return _mm512_or_si512(CK_NAME(bits)(pairs, pair + 3, 24), CK_NAME(bits)(quants + CK_PAIRS, bit + 5, 32));
     case CK_Q2_K:
         return CK_NAME(bits)(pairs, pair, 3);
+    case CK_IQ4_NL: {
+        const __m512i levels = _mm512_broadcast_i32x4(_mm_setr_epi8(CK_IQ4_SIGNED));
+        return _mm512_shuffle_epi8(levels, CK_NAME(bits)(nibbles, nibble, 15));
+    }
     default:
         return CK_NAME(bits)(nibbles, nibble, 15);
     }
@@ -221,12 +225,14 @@ CK_TILES(CK_Q3_K)
 CK_TILES(CK_Q4_K)
 CK_TILES(CK_Q5_K)
 CK_TILES(CK_Q6_K)
+CK_TILES(CK_IQ4_NL)
 
 #define CK_TILE_ROW(KIND)                                                                                              \
     [KIND] = {CK_NAME(tile_##KIND##_1), CK_NAME(tile_##KIND##_2), CK_NAME(tile_##KIND##_3), CK_NAME(tile_##KIND##_4)}
 static const CK_NAME(tile_function) CK_NAME(tiles)[CK_F32][CK_TILE] = {
-    CK_TILE_ROW(CK_Q4_0), CK_TILE_ROW(CK_Q4_1), CK_TILE_ROW(CK_Q5_0), CK_TILE_ROW(CK_Q5_1), CK_TILE_ROW(CK_Q8_0),
-    CK_TILE_ROW(CK_Q2_K), CK_TILE_ROW(CK_Q3_K), CK_TILE_ROW(CK_Q4_K), CK_TILE_ROW(CK_Q5_K), CK_TILE_ROW(CK_Q6_K)};
+    CK_TILE_ROW(CK_Q4_0), CK_TILE_ROW(CK_Q4_1), CK_TILE_ROW(CK_Q5_0),  CK_TILE_ROW(CK_Q5_1),
+    CK_TILE_ROW(CK_Q8_0), CK_TILE_ROW(CK_Q2_K), CK_TILE_ROW(CK_Q3_K),  CK_TILE_ROW(CK_Q4_K),
+    CK_TILE_ROW(CK_Q5_K), CK_TILE_ROW(CK_Q6_K), CK_TILE_ROW(CK_IQ4_NL)};
 
 static void CK_NAME(ck_matmul_q)(const ck_matrix *w, size_t panel_begin, size_t panel_end,
                                  const ck_act_block *activations, size_t tokens, float *out, size_t out_stride,

@@ -264,7 +264,8 @@ private let floatTypes: [ElementType] = [.f32, .f16, .bf16]
     func byteCounts() throws {
         var generator = SeededGenerator(seed: 8)
         let sizes: [(ElementType, Int)] = [
-            (.q4_0, 288), (.q4_1, 320), (.q5_0, 352), (.q5_1, 384), (.q8_0, 544), (.f16, 1024), (.f32, 2048),
+            (.q4_0, 288), (.iq4_NL, 288), (.q4_1, 320), (.q5_0, 352), (.q5_1, 384), (.q8_0, 544), (.f16, 1024),
+            (.f32, 2048),
         ]
         for (type, bytes) in sizes {
             let matrix = try PackedMatrix(randomWeights(type, rows: 33, columns: 96, using: &generator))

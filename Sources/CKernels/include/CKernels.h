@@ -29,12 +29,14 @@ extern "C" {
 ///     Q5_0      352  nibbles, plane, d                                                 d * (q - 16)
 ///     Q5_1      384  nibbles, plane, d, m                                              d * q + m
 ///     Q8_0      544  bytes, d                                                          d * (q - 128)
-///     Q2_K     1344  d, m, codes [8, 2, 16] of scale | minimum << 4, 8 x pairs         d * s * q - m * n
+///     IQ4_NL    288  nibbles, d                                                        d * (level[q] - 128),
+///     CK_IQ4_LEVELS Q2_K     1344  d, m, codes [8, 2, 16] of scale | minimum << 4, 8 x pairs         d * s * q - m * n
 ///     Q3_K     1824  d, signed scales [8, 2, 16], 8 x (pairs, plane)                   d * s * (q - 4)
 ///     Q4_K     2368  d, m, scales [8, 16], minimums [8, 16], 8 x nibbles               d * s * q - m * n
 ///     Q5_K     2880  d, m, scales [8, 16], minimums [8, 16], 8 x (nibbles, plane)      d * s * q - m * n
 ///     Q6_K     3360  d, signed scales [8, 2, 16], 8 x (nibbles, pairs)                 d * s * (q - 32)
 ///     F32, F16, BF16   2048, 1024, 1024: [32 columns, 16 rows] values
+///     F8        576  16 f32 d, [32 columns, 16 rows] E4M3 values                       d * q, rounded to f32
 ///
 /// d and m are 16 f16, scales and minimums 16 bytes per block; [8, 2, 16] has one for columns 0..<16 of each block and
 /// one for columns 16..<32. Quants of a block are 8 groups of [16 rows, 4 columns]:
@@ -53,9 +55,11 @@ typedef enum ck_weight_kind {
     CK_Q4_K = 7,
     CK_Q5_K = 8,
     CK_Q6_K = 9,
-    CK_F32 = 10, ///< The float kinds start here.
-    CK_F16 = 11,
-    CK_BF16 = 12,
+    CK_IQ4_NL = 10,
+    CK_F32 = 11, ///< The float kinds start here.
+    CK_F16 = 12,
+    CK_BF16 = 13,
+    CK_F8 = 14,
 } ck_weight_kind;
 
 /// Bytes of one record.
@@ -73,9 +77,13 @@ typedef struct ck_matrix {
 } ck_matrix;
 
 /// Packs 16 rows of a ggml tensor into one panel. `rows[i]` points at row i's first block of ggml type `ggml_type`
-/// (0 F32, 1 F16, 2 Q4_0, 3 Q4_1, 6 Q5_0, 7 Q5_1, 8 Q8_0, 10...14 Q2_K...Q6_K, 30 BF16) or is NULL for a padding row;
-/// `columns` is K, whole blocks of the type. Returns false when the type has no packing.
+/// (0 F32, 1 F16, 2 Q4_0, 3 Q4_1, 6 Q5_0, 7 Q5_1, 8 Q8_0, 10...14 Q2_K...Q6_K, 20 IQ4_NL, 30 BF16) or is NULL for a
+/// padding row; `columns` is K, whole blocks of the type. Returns false when the type has no packing.
 bool ck_pack_panel(uint32_t ggml_type, const uint8_t *const rows[16], size_t columns, uint8_t *panel);
+
+/// Packs 16 rows of 8-bit floats (E4M3FN; NaN becomes 480) into one F8 panel. `rows[i]` as above; `scales[i]` has row
+/// i's scales, one for each block of 32 columns.
+void ck_pack_f8_panel(const uint8_t *const rows[16], const float *const scales[16], size_t columns, uint8_t *panel);
 
 /// The panel kind of a ggml type, or -1.
 int ck_kind_of_type(uint32_t ggml_type);
