@@ -54,7 +54,7 @@ package struct ModelPuller: Sendable {
     package func pull(_ recipe: ModelRecipe) async throws -> ModelManifest {
         try validate(recipe)
         try DurableFiles.makeDirectory(registry.directory)
-        let lock = try lockRegistry()
+        let lock = try registry.lock()
         defer { close(lock) }
 
         if let manifest = try installedManifest(matching: recipe) {
@@ -117,27 +117,27 @@ package struct ModelPuller: Sendable {
         for file in recipe.files {
             let path = folder + "/" + file.path
             guard let expected = file.sha256, DurableFiles.size(path: path) != nil else { return nil }
-            let (size, digest) = try FileDigest.of(path: path)
-            guard digest == expected else { return nil }
-            entries.append(ModelManifest.File(path: file.path, size: size, sha256: digest))
+            let entry = try ModelManifest.File.describing(path, as: file.path)
+            guard entry.sha256 == expected else { return nil }
+            entries.append(entry)
         }
         let manifest = ModelManifest(
             name: recipe.name, kind: recipe.kind, source: recipe.source.description, files: entries)
-        try writeManifest(manifest, folder: folder)
+        try manifest.write(folder: folder)
         return manifest
     }
 
     private func verifiedEntry(for file: WantedFile, at path: String) throws -> ModelManifest.File {
-        let (size, digest) = try FileDigest.of(path: path)
-        if let expected = file.sha256, digest != expected {
+        let entry = try ModelManifest.File.describing(path, as: file.path)
+        if let expected = file.sha256, entry.sha256 != expected {
             // Kept, it would be resumed, and fail, for ever.
             unlink(path)
             throw ModelRegistryError(
-                code: .checksumMismatch, message: "\(file.path): SHA-256 \(digest), expected \(expected)")
+                code: .checksumMismatch, message: "\(file.path): SHA-256 \(entry.sha256), expected \(expected)")
         }
         try DurableFiles.synchronise(path: path)
-        report(.verified(file: file.path, sha256: digest))
-        return ModelManifest.File(path: file.path, size: size, sha256: digest)
+        report(.verified(file: file.path, sha256: entry.sha256))
+        return entry
     }
 
     private func install(_ manifest: ModelManifest, paths: [String], partial: String) throws {
@@ -148,28 +148,10 @@ package struct ModelPuller: Sendable {
             try DurableFiles.move(path, to: target)
         }
         // The manifest comes last: while a pull is half way, `verify` compares against the old one and says so.
-        try writeManifest(manifest, folder: folder)
+        try manifest.write(folder: folder)
         try? FileManager.default.removeItem(atPath: partial)
     }
 
-    private func writeManifest(_ manifest: ModelManifest, folder: String) throws {
-        let temporary = folder + "/." + ModelManifest.fileName + ".new"
-        try DurableFiles.write(manifest.encoded(), path: temporary)
-        try DurableFiles.move(temporary, to: folder + "/" + ModelManifest.fileName)
-        try DurableFiles.synchronise(path: folder)
-    }
-
-    /// One pull at a time per registry; the kernel drops the lock when we end, however that happens.
-    private func lockRegistry() throws -> Int32 {
-        let path = registry.directory + "/.lock"
-        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw SystemError.last("cannot create \(path)") }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            close(descriptor)
-            throw ModelRegistryError(code: .busy, message: "another pull is running in \(registry.directory)")
-        }
-        return descriptor
-    }
 }
 
 /// How a pull reaches its sources.

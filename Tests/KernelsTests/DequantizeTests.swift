@@ -30,6 +30,7 @@ private struct Fixture: Decodable {
         "every readable type gives the reference's bits",
         arguments: [
             "f32", "f16", "bf16", "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",
+            "iq4_nl",
         ])
     func matchesReference(name: String) throws {
         let fixture = try Fixture.load(name)
