@@ -78,7 +78,7 @@ let package = Package(
         // The engine.
         library("InferenceCore"),
         library("Transformer", ["InferenceCore", "CKernels", "Kernels", "ModelFiles", "Tensors"]),
-        library("Engine", ["InferenceCore", "Transformer", "ModelFiles"]),
+        library("Engine", ["InferenceCore", "ModelFiles", "Tensors", "Transformer"]),
         library("Encoder", ["COpenBLAS", "ModelFiles", "Tensors", "Tokenization"]),
 
         // The store's insides.

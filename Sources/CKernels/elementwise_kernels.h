@@ -252,52 +252,6 @@ static float CK_NAME(ck_exp_scaled)(const float *x, size_t n, float shift, float
     return v16_sum(sum);
 }
 
-/// Both comparisons are written so that NaN becomes a bound.
-CK_INLINE v16 CK_NAME(finite_half)(v16 x) {
-    const v16 top = v16_splat(65504.0f), bottom = v16_splat(-65504.0f);
-    x = v16_select(x > bottom, x, bottom);
-    return v16_select(x < top, x, top);
-}
-
-/// Quantises [dh] values to int8 with one scale for all; q: [dh].
-CK_INLINE float CK_NAME(quantize_head)(const float *x, size_t head_width, int8_t *q) {
-    typedef int8_t i8x16 __attribute__((vector_size(16), aligned(1)));
-    v16 most = v16_splat(0);
-    for (size_t d = 0; d < head_width; d += 16) {
-        const v16 v = CK_NAME(finite_half)(v16_load(x + d));
-        most = v16_max(v16_select(v < v16_splat(0), -v, v), most);
-    }
-    const float largest = v16_max_lane(most);
-    // Below, the reciprocal would overflow; such a row counts as zero.
-    const float factor = largest > 0x1p-100f ? 127.0f / largest : 0;
-    const v16 magic = v16_splat(12582912.0f); // 1.5 * 2^23: adding it rounds to an integer, nearest even
-    for (size_t d = 0; d < head_width; d += 16) {
-        const v16 rounded = CK_NAME(finite_half)(v16_load(x + d)) * factor + magic;
-        *(i8x16 *)(q + d) = __builtin_convertvector((v16i)rounded - (v16i)magic, i8x16);
-    }
-    return largest > 0x1p-100f ? largest / 127.0f : 0;
-}
-
-static void CK_NAME(ck_kv_write)(ck_kv_kind kind, const float *key, const float *value, size_t head_width,
-                                 size_t offset, uint8_t *key_block, uint8_t *value_block) {
-    if (kind == CK_KV_INT8) {
-        int8_t q[256];
-        float *key_scales = (float *)(key_block + head_width * CK_KV_BLOCK);
-        float *value_scales = (float *)(value_block + head_width * CK_KV_BLOCK);
-        key_scales[offset] = CK_NAME(quantize_head)(key, head_width, q);
-        for (size_t d = 0; d < head_width; d++) key_block[d * CK_KV_BLOCK + offset] = (uint8_t)q[d];
-        value_scales[offset] = CK_NAME(quantize_head)(value, head_width, (int8_t *)value_block + offset * head_width);
-        return;
-    }
-    uint16_t *keys = (uint16_t *)key_block, *values = (uint16_t *)value_block;
-    for (size_t d = 0; d < head_width; d += 16) {
-        uint16_t lanes[16];
-        v16_store_half(lanes, CK_NAME(finite_half)(v16_load(key + d)));
-        for (size_t i = 0; i < 16; i++) keys[(d + i) * CK_KV_BLOCK + offset] = lanes[i];
-        v16_store_half(values + offset * head_width + d, CK_NAME(finite_half)(v16_load(value + d)));
-    }
-}
-
 // Float weights: four partial sums (column k in sum k mod 4), added as (0 + 1) + (2 + 3).
 #define CK_FLOAT_PRODUCT(NAME, ELEMENT, LOAD)                                                                          \
     CK_INLINE void CK_NAME(NAME)(const ELEMENT *w, size_t padded, const float *x, const size_t tokens, size_t valid,   \

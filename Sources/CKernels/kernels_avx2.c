@@ -8,6 +8,7 @@
 #define CK_ISA CK_AVX2
 #define CK_FLOAT_TILE 2
 #define CK_ATTENTION_ROWS 4
+#define CK_LATENT_POSITIONS 1
 
 #include "matmul_avx2.h"
 #include "twins.h"

@@ -10,6 +10,7 @@
 #define CK_ISA CK_AVX512
 #define CK_FLOAT_TILE 6
 #define CK_ATTENTION_ROWS 8
+#define CK_LATENT_POSITIONS 2
 
 #include "matmul_avx512.h"
 #include "twins.h"

@@ -5,6 +5,7 @@
 #define CK_ISA CK_GENERIC
 #define CK_FLOAT_TILE 2
 #define CK_ATTENTION_ROWS 4
+#define CK_LATENT_POSITIONS 1
 
 #include "matmul_generic.h"
 #include "twins.h"

@@ -1,7 +1,11 @@
 // Builds the table of one instruction set from the shared bodies; the including file defines CK_NAME, CK_ISA,
-// CK_FLOAT_TILE, CK_ATTENTION_ROWS and its ck_matmul_q.
-#include "attention_kernels.h"
+// CK_FLOAT_TILE, CK_ATTENTION_ROWS, CK_LATENT_POSITIONS and its ck_matmul_q.
 #include "elementwise_kernels.h"
+
+#include "attention_softmax.h"
+
+#include "attention_kernels.h"
+#include "latent_kernels.h"
 
 const ck_kernels CK_NAME(ck_table) = {
     .isa = CK_ISA,
@@ -21,6 +25,9 @@ const ck_kernels CK_NAME(ck_table) = {
     .attend = CK_NAME(ck_attend),
     .attend_part = CK_NAME(ck_attend_part),
     .merge_partitions = CK_NAME(ck_merge_partitions),
+    .latent_attend = CK_NAME(ck_latent_attend),
+    .latent_attend_part = CK_NAME(ck_latent_attend_part),
+    .latent_write = CK_NAME(ck_latent_write),
     .max_log_sum_exp = CK_NAME(ck_max_log_sum_exp),
     .argmax = CK_NAME(ck_argmax),
     .exp_scaled = CK_NAME(ck_exp_scaled),

@@ -66,6 +66,27 @@ CK_INLINE float v16_sum(v16 x) {
     const float c0 = b[0] + b[2], c1 = b[1] + b[3];
     return c0 + c1;
 }
+/// The sums of 16 vectors, that of x[i] in lane i, each added as v16_sum does.
+CK_INLINE v16 v16_sums(const float x[16][16]) {
+    v16 a[8], b[4];
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < 8; i++) {
+        const v16 p = v16_load(x[2 * i]), q = v16_load(x[2 * i + 1]);
+        a[i] = __builtin_shufflevector(p, q, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+               __builtin_shufflevector(p, q, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    }
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++) {
+        const v16 p = a[2 * i], q = a[2 * i + 1];
+        b[i] = __builtin_shufflevector(p, q, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+               __builtin_shufflevector(p, q, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    }
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < 2; i++) {
+        const v16 p = b[2 * i], q = b[2 * i + 1];
+        a[i] = __builtin_shufflevector(p, q, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29) +
+               __builtin_shufflevector(p, q, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+    }
+    return __builtin_shufflevector(a[0], a[1], 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
+           __builtin_shufflevector(a[0], a[1], 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+}
 CK_INLINE float v16_max_lane(v16 x) {
     const v8 a0 = __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7);
     const v8 a1 = __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15);

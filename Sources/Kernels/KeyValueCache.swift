@@ -1,24 +1,10 @@
 import CKernels
 
-/// How a key/value cache holds numbers.
-package enum KeyValueType: String, Sendable, CaseIterable {
-    /// Half precision.
-    case f16
-    /// 8 bits and a scale for each position and head: half the memory and traffic, a small error.
-    case int8
-
-    var kind: ck_kv_kind { self == .f16 ? CK_KV_F16 : CK_KV_INT8 }
-
-    /// Bytes of the keys and values of one position of one head.
-    package func bytesPerPosition(headWidth: Int) -> Int {
-        2 * ck_kv_head_bytes(kind, headWidth) / Int(CK_KV_BLOCK)
-    }
-}
-
 /// The paged key/value cache of a range of layers: `blockCount` blocks of 16 positions each.
 ///
-/// Per layer, keys are `[block, KVH, dh, 16]` (transposed, so that 16 positions are scored at once) and values
-/// `[block, KVH, 16, dh]`. Values that f16 cannot hold are clamped, so a reused block never carries an infinity.
+/// Per layer, keys are `[block, KVH, w, 16]` (transposed, so that 16 positions are scored at once) and values
+/// `[block, KVH, 16, w]`, w being dh rounded up to a multiple of 16. Values that the type cannot hold are clamped, so a
+/// reused block never carries an infinity.
 // @unchecked: threads write disjoint slots, then read after a barrier.
 package final class KeyValueCache: @unchecked Sendable {
     /// Positions per block.
@@ -35,17 +21,17 @@ package final class KeyValueCache: @unchecked Sendable {
     private let headBytes: Int
     private let kernels: KernelSet
 
-    /// - Parameter headWidth: a multiple of 16, at most 256.
+    /// - Parameter headWidth: at most 256; no memory is lost with a multiple of 16.
     /// - Throws: `KernelError` `invalidArgument`, `resourceExhausted`.
     package init(
         layerCount: Int, blockCount: Int, kvHeads: Int, headWidth: Int, type: KeyValueType = .f16,
         kernels: KernelSet = .active
     ) throws {
-        guard layerCount >= 0, blockCount >= 0, kvHeads > 0, headWidth > 0, headWidth % 16 == 0, headWidth <= 256 else {
+        guard layerCount >= 0, blockCount >= 0, kvHeads > 0, (1...256).contains(headWidth) else {
             throw KernelError(
                 code: .invalidArgument,
                 message: "key/value cache: got \(layerCount) layers, \(blockCount) blocks, \(kvHeads) heads of "
-                    + "\(headWidth); expected a head width that is a multiple of 16 up to 256")
+                    + "\(headWidth); expected a head width of 1...256")
         }
         self.layerCount = layerCount
         self.blockCount = blockCount
@@ -86,35 +72,44 @@ package final class KeyValueCache: @unchecked Sendable {
     ///     `(j * group + h) * dh`.
     ///   - output: the same form, written.
     ///   - blockTable: the sequence's blocks in order, covering `firstPosition + tokens` positions.
-    ///   - firstPosition: position of query token 0; token `i` sees positions `0...firstPosition + i`.
+    ///   - firstPosition: position of query token 0; token `i` sees positions up to `firstPosition + i`.
+    ///   - window: a token sees itself and the `window - 1` positions before it; nil: all. Blocks outside of the window
+    ///     of every row are not touched, nor are their entries of the block table checked.
     ///   - scale: multiplies q·k, usually `1 / sqrt(dh)`.
     package func attend(
         layer: Int, kvHead: Int, group: Int, rows: Range<Int>, query: UnsafePointer<Float>, queryStride: Int,
         output: UnsafeMutablePointer<Float>, outputStride: Int, blockTable: UnsafePointer<Int32>, blockTableCount: Int,
-        firstPosition: Int, scale: Float
+        firstPosition: Int, window: Int? = nil, scale: Float
     ) {
         if rows.isEmpty { return }
         var problem = problem(
             layer: layer, kvHead: kvHead, group: group, rows: rows, query: query, queryStride: queryStride,
             output: output, outputStride: outputStride, blockTable: blockTable, blockTableCount: blockTableCount,
-            usedBlocks: 0..<blockTableCount, firstPosition: firstPosition, scale: scale)
+            usedBlocks: 0..<blockTableCount, firstPosition: firstPosition, window: window, scale: scale)
         kernels.table.pointee.attend(&problem, rows.lowerBound, rows.upperBound)
     }
 
     /// Positions of a partition, which `attendPart` computes by itself.
     package static let partitionSize = Int(CK_KV_PARTITION)
     /// Floats of one row's partial result.
-    package static func partialWidth(headWidth: Int) -> Int { headWidth + Int(CK_PARTIAL_EXTRA) }
+    package static func partialWidth(headWidth: Int) -> Int { ck_kv_width(headWidth) + Int(CK_PARTIAL_EXTRA) }
+
+    /// The partitions that a token at `position` sees something of.
+    package static func visiblePartitions(position: Int, window: Int? = nil) -> Range<Int> {
+        let first = window.map { max(0, position - $0 + 1) } ?? 0
+        return first / partitionSize..<position / partitionSize + 1
+    }
 
     /// One partition's share of `attend`, for work that several threads divide along the positions.
     ///
     /// - Parameters:
-    ///   - rows: each must reach the partition: its query token sees position `partition * partitionSize`.
+    ///   - rows: each must reach the partition: its query token is not before position `partition * partitionSize`. Rows
+    ///     whose window begins after the partition get a partial result that `merge` passes over.
     ///   - partials: `[rows, partialWidth(headWidth:)]`, written.
     package func attendPart(
         layer: Int, kvHead: Int, group: Int, rows: Range<Int>, partition: Int, query: UnsafePointer<Float>,
         queryStride: Int, partials: UnsafeMutablePointer<Float>, blockTable: UnsafePointer<Int32>,
-        blockTableCount: Int, firstPosition: Int, scale: Float
+        blockTableCount: Int, firstPosition: Int, window: Int? = nil, scale: Float
     ) {
         if rows.isEmpty { return }
         precondition(firstPosition + rows.lowerBound / group >= partition * Self.partitionSize && partition >= 0)
@@ -124,11 +119,12 @@ package final class KeyValueCache: @unchecked Sendable {
             layer: layer, kvHead: kvHead, group: group, rows: rows, query: query, queryStride: queryStride,
             output: partials, outputStride: 0, blockTable: blockTable, blockTableCount: blockTableCount,
             usedBlocks: firstBlock..<firstBlock + Self.partitionSize / Self.blockSize,
-            firstPosition: firstPosition, scale: scale)
+            firstPosition: firstPosition, window: window, scale: scale)
         kernels.table.pointee.attend_part(&problem, rows.lowerBound, rows.upperBound, partition, partials)
     }
 
     /// What `attend` gives for a row, from its partial results, `stride` floats apart: `output` is `[dh]`.
+    /// - Parameter partials: of the first of `visiblePartitions(position:window:)`, `partitions` being their count.
     package func merge(
         partials: UnsafePointer<Float>, partitions: Int, stride: Int, into output: UnsafeMutablePointer<Float>
     ) {
@@ -139,12 +135,14 @@ package final class KeyValueCache: @unchecked Sendable {
     private func problem(
         layer: Int, kvHead: Int, group: Int, rows: Range<Int>, query: UnsafePointer<Float>, queryStride: Int,
         output: UnsafeMutablePointer<Float>, outputStride: Int, blockTable: UnsafePointer<Int32>, blockTableCount: Int,
-        usedBlocks: Range<Int>, firstPosition: Int, scale: Float
+        usedBlocks: Range<Int>, firstPosition: Int, window: Int?, scale: Float
     ) -> ck_attention {
         precondition(layer >= 0 && layer < layerCount && kvHead >= 0 && kvHead < kvHeads && group > 0)
         let lastPosition = firstPosition + (rows.upperBound - 1) / group
         precondition(rows.lowerBound >= 0 && firstPosition >= 0 && lastPosition / Self.blockSize < blockTableCount)
-        for index in usedBlocks.clamped(to: 0..<lastPosition / Self.blockSize + 1) {
+        precondition(window.map { $0 > 0 } ?? true)
+        let firstVisible = window.map { max(0, firstPosition + rows.lowerBound / group - $0 + 1) } ?? 0
+        for index in usedBlocks.clamped(to: firstVisible / Self.blockSize..<lastPosition / Self.blockSize + 1) {
             precondition(blockTable[index] >= 0 && blockTable[index] < blockCount, "block table names a missing block")
         }
         let base = byteOffset(layer: layer, block: 0, head: kvHead)
@@ -153,7 +151,7 @@ package final class KeyValueCache: @unchecked Sendable {
             query: query + headOffset, output: output + headOffset, query_stride: queryStride,
             output_stride: outputStride, keys: keys.pointer + base, values: values.pointer + base,
             block_stride: kvHeads * headBytes, kind: type.kind, block_table: blockTable,
-            first_position: firstPosition, group: group, head_width: headWidth, scale: scale)
+            first_position: firstPosition, window: window ?? .max, group: group, head_width: headWidth, scale: scale)
     }
 
     private func byteOffset(layer: Int, block: Int, head: Int) -> Int {

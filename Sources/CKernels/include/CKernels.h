@@ -113,15 +113,27 @@ enum {
     CK_KV_BLOCK = 16,
     CK_KV_PARTITION = 128, ///< positions that share one running maximum; partitions are merged in order
     CK_PARTIAL_EXTRA = 16, ///< floats that a partial result has besides its outputs: maximum, sum, padding
+    CK_VALUE_WIDTH = 1024, ///< the largest width of a value
 };
 
-/// How a cache holds numbers. Keys of one block and kv head are [dh, 16 positions], values [16 positions, dh]; with
-/// int8 16 f32 scales follow, one for each position.
-typedef enum ck_kv_kind { CK_KV_F16 = 0, CK_KV_INT8 = 1 } ck_kv_kind;
+/// How a cache holds numbers. With width w = ck_kv_width(dh), keys of one block and kv head are [w, 16 positions] and
+/// values [16 positions, w]; what lies past dh counts for nothing. With int8 16 f32 scales follow, one a position.
+typedef enum ck_kv_kind { CK_KV_F16 = 0, CK_KV_INT8 = 1, CK_KV_F32 = 2 } ck_kv_kind;
+
+/// A width rounded up to whole vectors.
+static inline size_t ck_kv_width(size_t width) {
+    return (width + 15) / 16 * 16;
+}
+
+/// Bytes of one number, without the scales of int8.
+static inline size_t ck_kv_element_bytes(ck_kv_kind kind) {
+    return kind == CK_KV_F32 ? 4 : kind == CK_KV_F16 ? 2 : 1;
+}
 
 /// Bytes of the keys (or values) of one block and kv head, a multiple of 64.
 static inline size_t ck_kv_head_bytes(ck_kv_kind kind, size_t head_width) {
-    return kind == CK_KV_F16 ? head_width * CK_KV_BLOCK * 2 : head_width * CK_KV_BLOCK + CK_KV_BLOCK * 4;
+    const size_t numbers = ck_kv_width(head_width) * CK_KV_BLOCK * ck_kv_element_bytes(kind);
+    return kind == CK_KV_INT8 ? numbers + CK_KV_BLOCK * 4 : numbers;
 }
 
 /// One (sequence, kv head) attention problem. Flattened row r is query r / G, head r % G of the kv head's group.
@@ -134,11 +146,28 @@ typedef struct ck_attention {
     size_t block_stride;   ///< bytes from one block to the next: KVH * head bytes
     ck_kv_kind kind;
     const int32_t *block_table; ///< block ids of the sequence, in order
-    size_t first_position;      ///< query token i sees positions 0...first_position + i
+    size_t first_position;      ///< query token i sees positions up to first_position + i
+    size_t window;              ///< and this many at most, its own included; SIZE_MAX for all
     size_t group;               ///< G
-    size_t head_width;          ///< dh, a multiple of 16, at most 256
+    size_t head_width;          ///< dh, at most 256
     float scale;                ///< multiplies q.k
 } ck_attention;
+
+/// One sequence's attention over a latent cache, which holds one row of `width` numbers a position for all heads. Row r
+/// is query r / heads, head r % heads. The whole of a cached row is the key, its first `value_width` numbers the value.
+typedef struct ck_latent {
+    const float *query; ///< query token i's heads [heads, width] start at query + i * query_stride
+    float *output;      ///< heads [heads, value_width], the same form
+    size_t query_stride, output_stride;
+    const uint8_t *cache; ///< [blocks, 16 positions, width] of one layer, and 64 readable bytes after it
+    ck_kv_kind kind;      ///< f16 or f32
+    const int32_t *block_table;
+    size_t first_position;
+    size_t heads;
+    size_t width;       ///< at most 2048
+    size_t value_width; ///< at most CK_VALUE_WIDTH
+    float scale;
+} ck_latent;
 
 // ---------------------------------------------------------------------------------------------------------------
 // The table.
@@ -179,10 +208,16 @@ typedef struct ck_kernels {
                      uint8_t *key_block, uint8_t *value_block);
     /// Attends flattened rows row_begin..<row_end.
     void (*attend)(const ck_attention *a, size_t row_begin, size_t row_end);
-    /// Attends one partition only, which every row must reach: partials [rows, dh + CK_PARTIAL_EXTRA].
+    /// Attends one partition only, which every row must reach: partials [rows, ck_kv_width(dh) + CK_PARTIAL_EXTRA]. A
+    /// row whose window begins after the partition gets the maximum -inf, which merging passes over.
     void (*attend_part)(const ck_attention *a, size_t row_begin, size_t row_end, size_t partition, float *partials);
-    /// What `attend` gives for a row, from its partitions 0..<partitions, `stride` floats apart; output: [dh].
+    /// What `attend` gives for a row, from the partitions it sees, in order, `stride` floats apart; output: [dh].
     void (*merge_partitions)(const float *partials, size_t partitions, size_t stride, size_t head_width, float *output);
+    /// The same over a latent cache; partials [rows, ck_kv_width(value_width) + CK_PARTIAL_EXTRA].
+    void (*latent_attend)(const ck_latent *a, size_t row_begin, size_t row_end);
+    void (*latent_attend_part)(const ck_latent *a, size_t row_begin, size_t row_end, size_t partition, float *partials);
+    /// Stores `n` numbers of a latent row, clamped to finite values.
+    void (*latent_write)(ck_kv_kind kind, const float *x, size_t n, uint8_t *row);
     /// The largest value, and log(sum(exp(x))) when log_sum_exp is not NULL; n >= 1.
     float (*max_log_sum_exp)(const float *x, size_t n, float *log_sum_exp);
     /// The lowest index of the largest value; n >= 1.

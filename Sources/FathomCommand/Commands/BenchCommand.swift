@@ -42,7 +42,7 @@ struct EngineBench: AsyncParsableCommand {
     )
     var draftTokens = 0
 
-    @Option(name: .customLong("kv-type"), help: "KV cache numbers: f16 or int8.")
+    @Option(name: .customLong("kv-type"), help: "KV cache numbers: f16, int8 or f32.")
     var kvType = "f16"
 
     @Option(help: "Over this many real shard processes instead of in process.")
@@ -56,7 +56,7 @@ struct EngineBench: AsyncParsableCommand {
             throw ValidationError("--batch \(batch); expected numbers in 1...1024 with commas between")
         }
         guard KeyValueType(rawValue: kvType) != nil else {
-            throw ValidationError("--kv-type is \(kvType); expected f16 or int8")
+            throw ValidationError("--kv-type is \(kvType); expected f16, int8 or f32")
         }
         for (name, value, range) in [
             ("prompt", prompt, 1...1_000_000), ("generate", generate, 2...1_000_000), ("repeats", repeats, 1...1_000),

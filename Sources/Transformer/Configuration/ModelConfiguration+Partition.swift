@@ -1,6 +1,5 @@
 import InferenceCore
 import ModelFiles
-import Tensors
 
 extension ModelConfiguration {
     /// Cuts the layers into `stages` contiguous ranges so that the largest stage, in weight bytes, is as small as it
@@ -8,27 +7,22 @@ extension ModelConfiguration {
     ///
     /// - Returns: `stages` non-empty ranges that cover `0..<layerCount` in order.
     /// - Throws: ``InferenceError`` `invalidRequest` when there are fewer layers than stages.
-    package static func partition(file: GGUFFile, stages: Int) throws -> [Range<Int>] {
-        let model = try ModelConfiguration(metadata: file.metadata)
-        guard (1...model.layerCount).contains(stages) else {
+    package static func partition(_ weights: ModelWeights, stages: Int) throws -> [Range<Int>] {
+        let count = weights.model.layerCount
+        guard (1...count).contains(stages) else {
             throw InferenceError(
                 code: .invalidRequest,
-                message:
-                    "cannot cut \(model.layerCount) layers into \(stages) stages (expected: 1...\(model.layerCount))")
+                message: "cannot cut \(count) layers into \(stages) stages (expected: 1...\(count))")
         }
-        var bytes = [Int](repeating: 0, count: model.layerCount)
-        var head = 0
-        for (name, tensor) in file.tensors {
-            if let layer = TensorName.layerIndex(of: name), layer < model.layerCount {
-                bytes[layer] += tensor.bytes.count
-            } else if name == TensorName.output {
-                head = tensor.bytes.count
-            }
-        }
+        var bytes = weights.layerByteCounts
         // One row of the embedding is read per token, so it costs time only where it is tied to the LM head.
-        if head == 0 { head = file.tensors[TensorName.tokenEmbedding]?.bytes.count ?? 0 }
-        bytes[model.layerCount - 1] += head
+        bytes[count - 1] += weights.headByteCount
         return balancedRanges(bytes, count: stages)
+    }
+
+    /// As above, of a GGUF file.
+    package static func partition(file: GGUFFile, stages: Int) throws -> [Range<Int>] {
+        try partition(ModelWeights(file: file), stages: stages)
     }
 
     /// Minimises the largest sum over contiguous ranges: binary search over the answer, greedy check.
@@ -68,22 +62,5 @@ extension ModelConfiguration {
         }
         ranges.append(start..<costs.count)
         return ranges
-    }
-}
-
-/// Tensor names of a llama GGUF file.
-package enum TensorName {
-    package static let tokenEmbedding = "token_embd.weight"
-    package static let outputNorm = "output_norm.weight"
-    package static let output = "output.weight"
-    package static let ropeFrequencyFactors = "rope_freqs.weight"
-
-    package static func layer(_ index: Int, _ part: String) -> String { "blk.\(index).\(part).weight" }
-
-    /// The layer a name such as "blk.7.attn_q.weight" belongs to, or nil for the tensors outside all layers.
-    package static func layerIndex(of name: String) -> Int? {
-        let parts = name.split(separator: ".", maxSplits: 2)
-        guard parts.count == 3, parts[0] == "blk" else { return nil }
-        return Int(parts[1])
     }
 }
