@@ -99,8 +99,8 @@ let package = Package(
         library(
             "ShardServer",
             [
-                "ChatTemplate", "Engine", "InferenceCore", "Kernels", "ModelFiles", "ServiceSupport", "Tokenization",
-                "Transformer", "Wire", "WireProtocols", logging, nioCore, protobuf, serviceLifecycle,
+                "ChatTemplate", "Engine", "InferenceCore", "Kernels", "ModelFiles", "ModelRegistry", "ServiceSupport",
+                "Tokenization", "Transformer", "Wire", "WireProtocols", logging, nioCore, protobuf, serviceLifecycle,
             ]),
         library(
             "StoreServer",
@@ -158,7 +158,7 @@ let package = Package(
         tests("WireProtocols", ["InferenceCore", "Wire", protobuf]),
         tests("Identity", []),
         tests("ServiceSupport", ["Wire", "WireProtocols", configuration, logging]),
-        tests("ModelRegistry", ["ModelFiles"]),
+        tests("ModelRegistry", ["ModelFiles", "Tensors"]),
         tests(
             "ShardServer",
             [
@@ -179,6 +179,6 @@ let package = Package(
                 serviceLifecycle,
             ]),
         tests("MonitorServer", ["ServiceSupport", "Wire", "WireProtocols", hummingbird, hummingbirdTesting, logging]),
-        tests("FathomCommand", ["ModelRegistry", asyncHTTPClient, nioCore, nioHTTP1]),
+        tests("FathomCommand", ["ModelRegistry", argumentParser, asyncHTTPClient, nioCore, nioHTTP1]),
     ]
 )

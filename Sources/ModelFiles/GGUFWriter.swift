@@ -28,12 +28,23 @@ package final class GGUFWriter {
         package init(name: String, shape: [Int], type: ElementType) throws(ModelFileError) {
             guard type.isGGML, (1...4).contains(shape.count), shape.allSatisfy({ $0 > 0 }),
                 (shape.last ?? 1) % type.blockSize == 0,
-                let bytes = type.byteCount(elements: shape.reduce(1, *))
+                let elements = Self.product(shape), let bytes = type.byteCount(elements: elements)
             else {
                 throw ModelFileError(
                     code: .malformed, message: "tensor \(name) \(shape) cannot be written as \(type.name)")
             }
             (self.name, self.shape, self.type, byteCount) = (name, shape, type, bytes)
+        }
+
+        /// nil when it is beyond `Int`.
+        private static func product(_ shape: [Int]) -> Int? {
+            var product = 1
+            for dimension in shape {
+                let (next, overflow) = product.multipliedReportingOverflow(by: dimension)
+                guard !overflow else { return nil }
+                product = next
+            }
+            return product
         }
     }
 

@@ -103,6 +103,11 @@ package struct ModelManifest: Codable, Sendable, Equatable {
         return try encoder.encode(self) + Data("\n".utf8)
     }
 
+    /// What is wrong with the files below `folder`, one line each; empty when all is right.
+    package func fileProblems(in folder: String) -> [String] {
+        files.compactMap { ModelRegistry.problem(with: $0, in: folder) }
+    }
+
     /// Puts the manifest into a model's folder in one step.
     ///
     /// - Throws: ``ModelRegistryError`` `fileUnavailable`.

@@ -135,6 +135,11 @@ package struct ModelPuller: Sendable {
             throw ModelRegistryError(
                 code: .checksumMismatch, message: "\(file.path): SHA-256 \(entry.sha256), expected \(expected)")
         }
+        if let expected = file.gitBlob, case let found = try FileDigest.gitBlob(path: path), found != expected {
+            unlink(path)
+            throw ModelRegistryError(
+                code: .checksumMismatch, message: "\(file.path): git blob \(found), expected \(expected)")
+        }
         try DurableFiles.synchronise(path: path)
         report(.verified(file: file.path, sha256: entry.sha256))
         return entry
@@ -162,8 +167,10 @@ package struct ModelPullConfiguration: Sendable {
     package var hubEndpoint: String
     /// Bearer token for the hub; nil for public models.
     package var hubToken: String?
-    /// Attempts for one file before giving up, each resuming where the last ended; 1...20.
+    /// Attempts for one file that bring nothing new before giving up, each resuming where the last ended; 1...20.
     package var attempts: Int
+    /// Files of a hub that are fetched at a time; 1...16.
+    package var parallelFiles: Int
     /// Wait before the second attempt; doubles with each further one.
     package var retryDelay: Duration
     /// Longest wait for a connection to the hub.
@@ -177,7 +184,7 @@ package struct ModelPullConfiguration: Sendable {
 
     package init(
         python: String = "python3", hubEndpoint: String = "https://huggingface.co", hubToken: String? = nil,
-        attempts: Int = 5, retryDelay: Duration = .milliseconds(500),
+        attempts: Int = 5, parallelFiles: Int = 4, retryDelay: Duration = .milliseconds(500),
         connectTimeout: Duration = .seconds(15), readTimeout: Duration = .seconds(60),
         deadline: Duration = .seconds(6 * 3600),
         isInteractive: Bool = false
@@ -186,6 +193,7 @@ package struct ModelPullConfiguration: Sendable {
         self.hubEndpoint = hubEndpoint
         self.hubToken = hubToken
         self.attempts = attempts
+        self.parallelFiles = parallelFiles
         self.retryDelay = retryDelay
         self.connectTimeout = connectTimeout
         self.readTimeout = readTimeout

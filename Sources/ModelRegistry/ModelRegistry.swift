@@ -128,10 +128,10 @@ package struct ModelRegistry: Sendable {
             problems: [signature].compactMap { $0 } + manifest.files.compactMap { problem(with: $0, in: folder) })
     }
 
-    /// Files of an installed model's folder that its manifest does not list.
-    package func unlistedFiles(_ name: String) throws -> [String] {
-        let listed = Set(try manifest(of: name).files.map(\.path) + [ModelManifest.fileName])
-        let folder = directory(of: name)
+    /// Files of a model's folder that its manifest does not list.
+    package static func unlistedFiles(folder: String) throws -> [String] {
+        let manifest = try ModelManifest.load(path: folder + "/" + ModelManifest.fileName)
+        let listed = Set(manifest.files.map(\.path) + [ModelManifest.fileName])
         let all = FileManager.default.enumerator(atPath: folder)?.compactMap { $0 as? String } ?? []
         return all.filter { !listed.contains($0) && DurableFiles.size(path: folder + "/" + $0) != nil }.sorted()
     }

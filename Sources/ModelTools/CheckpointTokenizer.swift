@@ -20,14 +20,16 @@ struct CheckpointTokenizer {
     private let directory: String
     private var tokens: [String]
     private var kinds: [Int32]
-    private var identifiers: [String: Int] = [:]
+    /// Keyed by UTF-8: see ``VocabularyScanner``.
+    private var identifiers: [[UInt8]: Int] = [:]
 
     init(
         directory: String, configuration: ConfigurationJSON, vocabularySize: Int, preTokenizer: String?
     ) throws {
         self.directory = directory
         let path = directory + "/tokenizer.json"
-        let root = try ConfigurationJSON(Self.bytes(path), path: path)
+        let bytes = try Self.bytes(path)
+        let root = try ConfigurationJSON(bytes, path: path)
         guard let model = try root.objectIfPresent("model"), try model.stringIfPresent("type") == "BPE" else {
             throw ModelToolsError(.unsupported, "\(path): only BPE tokenisers can be converted")
         }
@@ -36,7 +38,7 @@ struct CheckpointTokenizer {
         }
         tokens = (0..<vocabularySize).map { "[PAD\($0)]" }
         kinds = [Int32](repeating: Kind.unused, count: vocabularySize)
-        try readVocabulary(model)
+        try readVocabulary(bytes)
         try readAddedTokens(root)
         let merges = try Self.merges(model)
         if try model.boolIfPresent("byte_fallback") ?? false {
@@ -49,16 +51,11 @@ struct CheckpointTokenizer {
 
     // MARK: - Vocabulary
 
-    private mutating func readVocabulary(_ model: ConfigurationJSON) throws {
-        guard let vocabulary = model.value("vocab") as? [String: Any] else {
-            throw ModelToolsError(.malformed, "\(model.path): vocab is not an object")
+    private mutating func readVocabulary(_ json: [UInt8]) throws {
+        guard let members = VocabularyScanner.numbers(in: json, at: ["model", "vocab"]) else {
+            throw ModelToolsError(.malformed, "\(directory)/tokenizer.json: vocab is not an object of numbers")
         }
-        for (token, value) in vocabulary {
-            guard let id = (value as? NSNumber)?.intValue else {
-                throw ModelToolsError(.malformed, "\(model.path): a token without a number")
-            }
-            try place(token, id, Kind.normal)
-        }
+        for (token, id) in members { try place(String(decoding: token, as: UTF8.self), id, Kind.normal) }
     }
 
     private mutating func readAddedTokens(_ root: ConfigurationJSON) throws {
@@ -77,7 +74,7 @@ struct CheckpointTokenizer {
         }
         tokens[id] = token
         kinds[id] = kind
-        identifiers[token] = id
+        identifiers[Array(token.utf8)] = id
     }
 
     /// `["a b", ...]` or `[["a", "b"], ...]`.
@@ -104,16 +101,17 @@ struct CheckpointTokenizer {
     /// SentencePiece's BPE: the score of a piece is minus its rank among the merges, so that scores order them alike.
     private mutating func addPieces(_ merges: [(String, String)]) {
         var scores = [Float](repeating: 0, count: tokens.count)
-        var ranks: [String: Int] = [:]
-        for (rank, merge) in merges.enumerated() where ranks[merge.0 + merge.1] == nil {
-            ranks[merge.0 + merge.1] = rank
+        var ranks: [[UInt8]: Int] = [:]
+        for (rank, merge) in merges.enumerated() {
+            let piece = Array((merge.0 + merge.1).utf8)
+            if ranks[piece] == nil { ranks[piece] = rank }
         }
         for id in tokens.indices {
             if kinds[id] == Kind.normal {
                 if Self.isByte(tokens[id]) {
                     kinds[id] = Kind.byte
                 } else {
-                    scores[id] = -Float(ranks[tokens[id]] ?? merges.count + id)
+                    scores[id] = -Float(ranks[Array(tokens[id].utf8)] ?? merges.count + id)
                 }
             }
             if tokens[id] == "<unk>" { kinds[id] = Kind.unknown }
@@ -162,7 +160,7 @@ struct CheckpointTokenizer {
     ) throws -> Int? {
         let value = settings.value("\(name)_token")
         let text = value as? String ?? (value as? [String: Any])?["content"] as? String
-        if let text, let id = identifiers[text] { return id }
+        if let text, let id = identifiers[Array(text.utf8)] { return id }
         let number = configuration.value("\(name)_token_id")
         let id = (number as? NSNumber)?.intValue ?? (number as? [NSNumber])?.first?.intValue
         return id.flatMap { tokens.indices.contains($0) ? $0 : nil }

@@ -24,7 +24,8 @@ import Testing
                 let report = try check.run(
                     modelPath: ModelCheck.modelPath(forExpectation: path), expectation: expectation)
                 print(
-                    "oracle", check.exact ? "exact" : "fast", (path as NSString).lastPathComponent, path.split(separator: "/").suffix(2).first ?? "",
+                    "oracle", check.exact ? "exact" : "fast", (path as NSString).lastPathComponent,
+                    path.split(separator: "/").suffix(2).first ?? "",
                     report.positions, report.nearTies, "greedy \(report.greedyAgreeing)/\(report.greedyCount)",
                     report.isWithinTolerance ? "ok" : "FAILED", report.tolerance)
                 #expect(report.isWithinTolerance, "\(path): \(report)")

@@ -71,7 +71,7 @@ private struct Fixture: Decodable {
 
     @Test("a type without a reader is refused by name")
     func refusesUnknownType() throws {
-        let view = try makeView([UInt8](repeating: 0, count: 18), .iq4_NL, rows: 1, columns: 32, name: "blk.0.x")
+        let view = try makeView([UInt8](repeating: 0, count: 36), .q8_1, rows: 1, columns: 32, name: "blk.0.x")
         let error = #expect(throws: TensorError.self) { try view.dequantized() }
         #expect(error?.code == .unsupportedType)
         #expect(error?.message.contains("blk.0.x") == true)

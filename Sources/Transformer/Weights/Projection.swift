@@ -87,7 +87,8 @@ struct GatedProjection {
         let isFused = gate.elementType == up.elementType && width % PackedMatrix.panelRows == 0 && activation == .silu
         form =
             isFused
-            ? .fused(try PackedMatrix(gate: gate, up: up, pool: pool)) : .separate(try Projection([gate, up], pool: pool))
+            ? .fused(try PackedMatrix(gate: gate, up: up, pool: pool))
+            : .separate(try Projection([gate, up], pool: pool))
     }
 
     var needs: ActivationBuffer.Forms {
