@@ -86,6 +86,10 @@ package struct ModelPuller: Sendable {
         guard ModelName.isValid(recipe.name) else {
             throw ModelRegistryError(code: .invalidArgument, message: "\"\(recipe.name)\" is not a model name")
         }
+        guard try registry.aliases()[recipe.name] == nil else {
+            throw ModelRegistryError(
+                code: .invalidArgument, message: "\(recipe.name) is an alias; choose another name, or remove the alias")
+        }
         guard (1...ModelManifest.maximumFileCount).contains(recipe.files.count) else {
             throw ModelRegistryError(
                 code: .invalidArgument,
@@ -103,8 +107,9 @@ package struct ModelPuller: Sendable {
     /// The manifest when all files are there and right. Files without a manifest are adopted if the recipe knows their
     /// digests, so that a folder filled by hand is not fetched again.
     private func installedManifest(matching recipe: ModelRecipe) throws -> ModelManifest? {
-        let folder = registry.directory(of: recipe.name)
-        if let manifest = try? registry.manifest(of: recipe.name), manifest.source == recipe.source.description,
+        let folder = registry.directory + "/" + recipe.name
+        if let manifest = try? ModelManifest.load(path: folder + "/" + ModelManifest.fileName),
+            manifest.source == recipe.source.description,
             Set(manifest.files.map(\.path)) == Set(recipe.files.map(\.path))
         {
             let intact = manifest.files.allSatisfy { ModelRegistry.problem(with: $0, in: folder) == nil }
@@ -146,7 +151,7 @@ package struct ModelPuller: Sendable {
     }
 
     private func install(_ manifest: ModelManifest, paths: [String], partial: String) throws {
-        let folder = registry.directory(of: manifest.name)
+        let folder = registry.directory + "/" + manifest.name
         for (file, path) in zip(manifest.files, paths) {
             let target = folder + "/" + file.path
             try DurableFiles.makeDirectory(URL(fileURLWithPath: target).deletingLastPathComponent().path)

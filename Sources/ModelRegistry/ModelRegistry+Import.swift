@@ -34,6 +34,11 @@ extension ModelRegistry {
     ///
     /// - Throws: ``ModelRegistryError`` `invalidArgument`, `fileUnavailable`, `busy`.
     package func importModel(_ request: ModelImport) throws -> ModelManifest {
+        guard try request.reference.version != nil || aliases()[request.reference.name] == nil else {
+            throw ModelRegistryError(
+                code: .invalidArgument,
+                message: "\(request.reference.name) is an alias; choose another name, or remove the alias")
+        }
         let files = try Self.files(at: request.path)
         return try withLock {
             let folder = directory + "/" + request.reference.folder

@@ -107,6 +107,15 @@ struct ModelImportTests {
             #expect(throws: ModelRegistryError.self) { try registry.setAlias("x", to: "nothing") }
             #expect(throws: ModelRegistryError.self) { try registry.setAlias("../x", to: "net:1") }
             #expect(try registry.aliases() == ["chat": "net:1", "default": "chat"])
+            // Nothing can be installed under a name that stands for something else.
+            #expect(throws: ModelRegistryError.self) {
+                try registry.importModel(request(scratch + "/net.gguf", "chat"))
+            }
+            let recipe = ModelRecipe(
+                name: "chat", kind: .embedding, source: try ModelSource(parsing: "hf:a/b"),
+                files: [WantedFile(member: "m", path: "m")])
+            let puller = ModelPuller(registry: registry, configuration: ModelPullConfiguration())
+            await #expect(throws: ModelRegistryError.self) { try await puller.pull(recipe) }
             #expect(try registry.remove("net:1") == ["chat", "default"])
             #expect(try registry.aliases() == [:])
             #expect(throws: ModelRegistryError.self) { try registry.removeAlias("chat") }

@@ -29,7 +29,9 @@ struct TokenizerConversionTests {
     func pieces() throws {
         let metadata = try metadata(
             tokenizer: Self.pieces,
-            settings: #"{"bos_token": {"content": "a"}, "chat_template": [{"name": "x", "template": "X"}, {"name": "default", "template": "D"}]}"#)
+            settings:
+                #"{"bos_token": {"content": "a"}, "chat_template": [{"name": "x", "template": "X"}, {"name": "default", "template": "D"}]}"#
+        )
         #expect(try metadata.string("tokenizer.ggml.model") == "llama")
         let tokens = try metadata.stringArray("tokenizer.ggml.tokens")
         let composed = tokens.withUTF8(at: 2) { Array($0) }
