@@ -56,13 +56,15 @@ import Testing
                 generator.activations(columns)
             }
             let pairs = generator.range(within: 0..<rows / 16)
+            let activation: GateActivation = Bool.random(using: &generator) ? .silu : .geluTanh
             let results = try ([genericSet()] + simdSets).map { set in
                 let buffer = try ActivationBuffer(
                     columns: columns, capacity: inputs.count, forms: matrix.needs, kernels: set)
                 for (token, input) in inputs.enumerated() { buffer.store(input, token: token) }
                 var output = [Float](repeating: 7, count: inputs.count * rows)
-                matrix.multiplySiluMul(
-                    buffer, tokens: 0..<inputs.count, pairs: pairs, into: &output, outputStride: rows, kernels: set)
+                matrix.multiplyGated(
+                    buffer, tokens: 0..<inputs.count, pairs: pairs, activation: activation, into: &output,
+                    outputStride: rows, kernels: set)
                 return output
             }
             for result in results {
@@ -111,18 +113,20 @@ import Testing
         var norm = x
         var sum = y
         var silu = x
+        var gelu = x
         var exponentials = x
         var halves = [UInt16](repeating: 0, count: x.count)
         var back = x
         set.rmsNorm(norm, weight: y, epsilon: 1e-5, count: x.count, into: &norm)
         set.add(x, to: &sum, count: x.count)
-        set.siluMul(gate: x, up: y, count: x.count, into: &silu)
+        set.multiplyGate(.silu, gate: x, up: y, count: x.count, into: &silu)
+        set.multiplyGate(.geluTanh, gate: x, up: y, count: x.count, into: &gelu)
         let (largest, logSumExp) = set.maxAndLogSumExp(x, count: x.count)
         let total = set.expScaled(exponentials, count: x.count, shift: largest, factor: 0.7, into: &exponentials)
         set.convertToF16(y, count: y.count, into: &halves)
         set.convertFromF16(halves, count: halves.count, into: &back)
         return [
-            "rmsNorm": norm, "add": sum, "siluMul": silu, "expScaled": exponentials, "f16": back,
+            "rmsNorm": norm, "add": sum, "silu": silu, "gelu": gelu, "expScaled": exponentials, "f16": back,
             "reductions": [largest, logSumExp, total, Float(set.argmax(x, count: x.count))],
         ]
     }

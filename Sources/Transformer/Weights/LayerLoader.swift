@@ -115,7 +115,8 @@ struct LayerLoader {
                 choiceBias: shape.hasChoiceBias
                     ? try weights.vector("blk.\(index).exp_probs_b.bias", count: shape.count) : nil),
             gateUp: try (0..<shape.count).map {
-                try gated(expert("ffn_gate_exps", $0, shape.width, width), expert("ffn_up_exps", $0, shape.width, width))
+                try gated(
+                    expert("ffn_gate_exps", $0, shape.width, width), expert("ffn_up_exps", $0, shape.width, width))
             },
             down: try (0..<shape.count).map {
                 try projection([expert("ffn_down_exps", $0, width, shape.width)])

@@ -23,7 +23,9 @@ extension TensorView {
 
     /// What is at `index` of the outermost dimension.
     func slice(_ index: Int) throws -> TensorView {
-        try rowRange(index * (rows / max(1, shape[0]))..<(index + 1) * (rows / max(1, shape[0])), shape: Array(shape.dropFirst()))
+        try rowRange(
+            index * (rows / max(1, shape[0]))..<(index + 1) * (rows / max(1, shape[0])), shape: Array(shape.dropFirst())
+        )
     }
 
     /// Some rows, which must have no block scales, as a tensor of its own.
