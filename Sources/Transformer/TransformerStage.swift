@@ -46,7 +46,8 @@ package final class TransformerStage: ModelStage {
     /// - Parameter layers: nil loads the whole model.
     /// - Throws: `ModelFileError` for what the file lacks, ``InferenceError`` `unsupportedModel` for what the engine does
     ///   not compute and `invalidRequest` for an impossible configuration, `KernelError` when memory or threads are refused.
-    package init(_ weights: ModelWeights, layers requested: Range<Int>? = nil, configuration: StageConfiguration) throws {
+    package init(_ weights: ModelWeights, layers requested: Range<Int>? = nil, configuration: StageConfiguration) throws
+    {
         let model = weights.model
         self.model = model
         layerRange = requested ?? 0..<model.layerCount

@@ -30,7 +30,8 @@ extension Architecture {
         _ config: HuggingFaceConfiguration, attention: AttentionConfiguration, rotary: [RotaryConfiguration]
     ) throws -> ModelConfiguration {
         var model = ModelConfiguration(
-            architecture: name, name: try config.stringIfPresent("_name_or_path").flatMap { $0.isEmpty ? nil : $0 } ?? name,
+            architecture: name,
+            name: try config.stringIfPresent("_name_or_path").flatMap { $0.isEmpty ? nil : $0 } ?? name,
             layerCount: try config.int("num_hidden_layers"), modelWidth: try config.int("hidden_size"),
             vocabularySize: try config.int("vocab_size"), maxContextTokens: try config.int("max_position_embeddings"),
             normEpsilon: Float(try config.float("rms_norm_eps")), attention: attention,

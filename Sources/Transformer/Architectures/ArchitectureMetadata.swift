@@ -27,7 +27,8 @@ struct ArchitectureMetadata {
         let headWidth = try intIfPresent("attention.key_length") ?? int("embedding_length") / heads
         let valueWidth = try intIfPresent("attention.value_length") ?? headWidth
         guard valueWidth == headWidth, headWidth > 0 else {
-            throw InferenceError.unsupported("head width \(headWidth), value width \(valueWidth) (expected: equal ones)")
+            throw InferenceError.unsupported(
+                "head width \(headWidth), value width \(valueWidth) (expected: equal ones)")
         }
         return GroupedAttentionConfiguration(
             headCount: heads, keyValueHeadCount: try intIfPresent("attention.head_count_kv") ?? heads,

@@ -73,7 +73,8 @@ struct AttentionWork {
 
     private static func partitions(_ span: BatchLayout.Span, window: Int?) -> Range<Int> {
         let first = KeyValueCache.visiblePartitions(position: span.startPosition, window: window).lowerBound
-        return first..<KeyValueCache.visiblePartitions(position: span.positions.upperBound - 1, window: window).upperBound
+        return
+            first..<KeyValueCache.visiblePartitions(position: span.positions.upperBound - 1, window: window).upperBound
     }
 
     /// For few tokens of few sequences: rows stay together and threads divide the positions, so that one long context

@@ -84,7 +84,8 @@ struct BatchLayout {
         self.blockTables = blockTables
         self.spans = spans
         attention = windows.map {
-            AttentionWork(spans, shape: AttentionShape(model.attention), window: $0, tokenCount: total, threads: threads)
+            AttentionWork(
+                spans, shape: AttentionShape(model.attention), window: $0, tokenCount: total, threads: threads)
         }
     }
 

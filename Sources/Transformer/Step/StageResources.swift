@@ -30,7 +30,8 @@ struct StageResources {
         case .grouped(let grouped):
             cache = .grouped(
                 try KeyValueCache(
-                    layerCount: layers.count, blockCount: configuration.kvBlockCount, kvHeads: grouped.keyValueHeadCount,
+                    layerCount: layers.count, blockCount: configuration.kvBlockCount,
+                    kvHeads: grouped.keyValueHeadCount,
                     headWidth: grouped.headWidth, type: type))
         case .latent(let latent):
             cache = .latent(

@@ -23,7 +23,9 @@ extension TensorView {
 
     /// What is at `index` of the outermost dimension.
     func slice(_ index: Int) throws -> TensorView {
-        try rowRange(index * (rows / max(1, shape[0]))..<(index + 1) * (rows / max(1, shape[0])), shape: Array(shape.dropFirst()))
+        try rowRange(
+            index * (rows / max(1, shape[0]))..<(index + 1) * (rows / max(1, shape[0])), shape: Array(shape.dropFirst())
+        )
     }
 
     /// Some rows, which must have no block scales, as a tensor of its own.
@@ -33,21 +35,6 @@ extension TensorView {
         return try TensorView(
             name: name, shape: shape, elementType: elementType, bytes: UnsafeRawBufferPointer(rebasing: part),
             owner: owner)
-    }
-
-    /// The type its values have in packed form: f32 where everything is, its own where the kernels know it, else f16.
-    func packedType(exact: Bool) -> ElementType {
-        if exact { return .f32 }
-        return scales == nil && elementType.isPackable ? elementType : .f16
-    }
-
-    /// The same values as the kernels can pack them; rounded to f16 when the type is one that they do not know.
-    /// - Throws: `TensorError` for a type that cannot be read, `KernelError` when there is no memory.
-    func packable(exact: Bool) throws -> TensorView {
-        // Exact packing reads any type.
-        if exact { return self }
-        let type = packedType(exact: false)
-        return type == elementType ? self : try FloatMatrix(name: name, shape: shape, type: type).filled(from: self)
     }
 }
 
