@@ -75,9 +75,9 @@ package final class ActivationBuffer: @unchecked Sendable {
         }
     }
 
-    /// Copies the rows of other tokens, as prepared, into rows `0..<tokens.count`.
+    /// Copies the rows of other tokens, as prepared, into rows `0..<tokens.count`. The source may have further forms.
     func copy(_ tokens: UnsafeBufferPointer<Int32>, from source: ActivationBuffer) {
-        precondition(source.columns == columns && source.forms == forms && tokens.count <= capacity)
+        precondition(source.columns == columns && source.forms.isSuperset(of: forms) && tokens.count <= capacity)
         for (row, token) in tokens.enumerated() {
             precondition(token >= 0 && token < source.capacity)
             if let quantized, let other = source.quantized {
