@@ -71,6 +71,7 @@ let package = Package(
         library("Tensors"),
         library("Kernels", ["CKernels", "Tensors"]),
         library("ModelFiles", ["Tensors"]),
+        library("ModelTools", ["ModelFiles", "Tensors"]),
         library("Tokenization", ["ModelFiles"]),
         library("ChatTemplate"),
 
@@ -92,14 +93,14 @@ let package = Package(
         library(
             "ServiceSupport",
             ["Wire", "WireProtocols", argumentParser, configuration, logging, nioCore, serviceLifecycle, unixSignals]),
-        library("ModelRegistry", [asyncHTTPClient, crypto, logging, nioCore, nioHTTP1]),
+        library("ModelRegistry", ["ModelFiles", "Tensors", asyncHTTPClient, crypto, logging, nioCore, nioHTTP1]),
 
         // Servers.
         library(
             "ShardServer",
             [
-                "ChatTemplate", "Engine", "InferenceCore", "Kernels", "ModelFiles", "ServiceSupport", "Tokenization",
-                "Transformer", "Wire", "WireProtocols", logging, nioCore, protobuf, serviceLifecycle,
+                "ChatTemplate", "Engine", "InferenceCore", "Kernels", "ModelFiles", "ModelRegistry", "ServiceSupport",
+                "Tokenization", "Transformer", "Wire", "WireProtocols", logging, nioCore, protobuf, serviceLifecycle,
             ]),
         library(
             "StoreServer",
@@ -127,8 +128,9 @@ let package = Package(
             "FathomCommand",
             [
                 "Encoder", "Engine", "Identity", "InferenceCore", "Kernels", "ModelFiles", "ModelRegistry",
-                "ServiceSupport",
-                "Tokenization", "Transformer", "Wire", "WireProtocols", argumentParser, asyncHTTPClient, logging,
+                "ModelTools",
+                "ServiceSupport", "Tensors", "Tokenization", "Transformer", "Wire", "WireProtocols", argumentParser,
+                asyncHTTPClient, logging,
                 nioCore,
                 nioHTTP1, nioPosix,
             ]),
@@ -142,6 +144,7 @@ let package = Package(
         // Tests.
         tests("Kernels", ["CKernels", "Tensors"]),
         tests("ModelFiles", ["Tensors"]),
+        tests("ModelTools", ["ModelFiles", "Tensors"]),
         tests("Tokenization", ["ModelFiles"]),
         tests("ChatTemplate", []),
         tests("InferenceCore", []),
@@ -155,7 +158,7 @@ let package = Package(
         tests("WireProtocols", ["InferenceCore", "Wire", protobuf]),
         tests("Identity", []),
         tests("ServiceSupport", ["Wire", "WireProtocols", configuration, logging]),
-        tests("ModelRegistry", []),
+        tests("ModelRegistry", ["ModelFiles", "Tensors"]),
         tests(
             "ShardServer",
             [
@@ -176,6 +179,6 @@ let package = Package(
                 serviceLifecycle,
             ]),
         tests("MonitorServer", ["ServiceSupport", "Wire", "WireProtocols", hummingbird, hummingbirdTesting, logging]),
-        tests("FathomCommand", ["ModelRegistry", asyncHTTPClient, nioCore, nioHTTP1]),
+        tests("FathomCommand", ["ModelRegistry", argumentParser, asyncHTTPClient, nioCore, nioHTTP1]),
     ]
 )

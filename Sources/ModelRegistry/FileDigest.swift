@@ -34,6 +34,19 @@ package enum FileDigest {
         return (size, hexadecimal(hash.finalize()))
     }
 
+    /// SHA-1 of a file as git names blobs: of `blob SIZE`, a zero byte and the content. Git's integrity, not a defence
+    /// against forgers; files that matter have a SHA-256.
+    static func gitBlob(path: String) throws -> String {
+        guard let size = DurableFiles.size(path: path), let file = FileHandle(forReadingAtPath: path) else {
+            throw SystemError.last("cannot read \(path)")
+        }
+        defer { try? file.close() }
+        var hash = Insecure.SHA1()
+        hash.update(data: Data("blob \(size)\0".utf8))
+        while let data = try? file.read(upToCount: 1 << 20), !data.isEmpty { hash.update(data: data) }
+        return hexadecimal(hash.finalize())
+    }
+
     /// Whether `text` is 64 lower-case hex digits.
     package static func isHexDigest(_ text: String) -> Bool {
         text.utf8.count == 64
@@ -43,7 +56,8 @@ package enum FileDigest {
             }
     }
 
-    private static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+    /// Lower-case hex digits.
+    static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
         let digits = Array("0123456789abcdef".utf8)
         return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
     }

@@ -19,22 +19,41 @@ struct HubDownload: ModelDownload {
 
     func fetch(_ files: [WantedFile], to paths: [String], report: @escaping @Sendable (PullEvent) -> Void) async throws
     {
-        var settings = HTTPClient.Configuration()
-        settings.timeout = .init(
-            connect: .nanoseconds(configuration.connectTimeout.nanoseconds),
-            read: .nanoseconds(configuration.readTimeout.nanoseconds))
-        settings.redirectConfiguration = .follow(max: 5, allowCycles: false)
-        let client = HTTPClient(configuration: settings)
+        let client = HTTPClient(configuration: Self.settings(configuration))
         do {
-            for (file, path) in zip(files, paths) {
-                report(.downloading(file: file.path))
-                try await fetch(file, to: path, client: client, report: report)
-            }
+            try await fetch(files, to: paths, client: client, report: report)
         } catch {
             try? await client.shutdown()
             throw error
         }
         try await client.shutdown()
+    }
+
+    /// How the hub is reached. A redirect to another host does not take the token along.
+    static func settings(_ configuration: ModelPullConfiguration) -> HTTPClient.Configuration {
+        var settings = HTTPClient.Configuration()
+        settings.timeout = .init(
+            connect: .nanoseconds(configuration.connectTimeout.nanoseconds),
+            read: .nanoseconds(configuration.readTimeout.nanoseconds))
+        settings.redirectConfiguration = .follow(max: 5, allowCycles: false)
+        return settings
+    }
+
+    /// Several files at a time; the first failure ends them all, and what has arrived is kept for the next pull.
+    private func fetch(
+        _ files: [WantedFile], to paths: [String], client: HTTPClient,
+        report: @escaping @Sendable (PullEvent) -> Void
+    ) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for (index, (file, path)) in zip(files, paths).enumerated() {
+                if index >= max(1, configuration.parallelFiles) { try await group.next() }
+                group.addTask {
+                    report(.downloading(file: file.path))
+                    try await fetch(file, to: path, client: client, report: report)
+                }
+            }
+            try await group.waitForAll()
+        }
     }
 
     /// What one attempt came to.
@@ -48,12 +67,16 @@ struct HubDownload: ModelDownload {
         _ file: WantedFile, to path: String, client: HTTPClient, report: @Sendable (PullEvent) -> Void
     ) async throws {
         var reason = ""
-        for attempt in 0..<max(1, configuration.attempts) {
+        var attempt = 0
+        while attempt < max(1, configuration.attempts) {
             if attempt > 0 { try await Task.sleep(for: configuration.retryDelay * (1 << min(attempt - 1, 10))) }
+            let before = DurableFiles.size(path: path) ?? 0
             switch try await attemptOnce(file, to: path, client: client, report: report) {
             case .complete: return
             case .interrupted(let why): reason = why
             }
+            // A line that keeps breaking but brings some of the file each time gets there.
+            attempt = (DurableFiles.size(path: path) ?? 0) > before ? 1 : attempt + 1
         }
         throw ModelRegistryError(
             code: .downloadFailed,
@@ -122,7 +145,8 @@ struct HubDownload: ModelDownload {
                 code: .downloadFailed,
                 message: "\(file.member) holds \(total) bytes, more than \(ModelPuller.maximumFileBytes)")
         }
-        saveTag(response.headers.first(name: "ETag"), of: path)
+        let tag = response.headers.first(name: "ETag")
+        saveTag(tag, of: path)
         let descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (offset == 0 ? O_TRUNC : O_APPEND), 0o644)
         guard descriptor >= 0 else { throw SystemError.last("cannot open \(path)") }
         defer { close(descriptor) }
@@ -145,7 +169,23 @@ struct HubDownload: ModelDownload {
         }
         if let total, received < total { return .interrupted("the connection ended at byte \(received) of \(total)") }
         unlink(path + ".etag")
+        try check(path, against: response.headers.first(name: "X-Linked-ETag") ?? tag, file: file)
         return .complete
+    }
+
+    /// Hubs give the SHA-256 of a large file as its tag. A file we know the digest of is checked by the caller.
+    private func check(_ path: String, against tag: String?, file: WantedFile) throws {
+        guard file.sha256 == nil,
+            let expected = tag?.trimmingCharacters(in: CharacterSet(charactersIn: "\"")).lowercased(),
+            FileDigest.isHexDigest(expected)
+        else { return }
+        let digest = try FileDigest.of(path: path).sha256
+        guard digest == expected else {
+            // Kept, it would be resumed, and fail, for ever.
+            unlink(path)
+            throw ModelRegistryError(
+                code: .checksumMismatch, message: "\(file.path): SHA-256 \(digest), the hub says \(expected)")
+        }
     }
 
     private func append(_ part: ByteBuffer, to descriptor: Int32, path: String) throws {

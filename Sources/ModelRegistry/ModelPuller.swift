@@ -54,7 +54,7 @@ package struct ModelPuller: Sendable {
     package func pull(_ recipe: ModelRecipe) async throws -> ModelManifest {
         try validate(recipe)
         try DurableFiles.makeDirectory(registry.directory)
-        let lock = try lockRegistry()
+        let lock = try registry.lock()
         defer { close(lock) }
 
         if let manifest = try installedManifest(matching: recipe) {
@@ -86,6 +86,10 @@ package struct ModelPuller: Sendable {
         guard ModelName.isValid(recipe.name) else {
             throw ModelRegistryError(code: .invalidArgument, message: "\"\(recipe.name)\" is not a model name")
         }
+        guard try registry.aliases()[recipe.name] == nil else {
+            throw ModelRegistryError(
+                code: .invalidArgument, message: "\(recipe.name) is an alias; choose another name, or remove the alias")
+        }
         guard (1...ModelManifest.maximumFileCount).contains(recipe.files.count) else {
             throw ModelRegistryError(
                 code: .invalidArgument,
@@ -103,8 +107,9 @@ package struct ModelPuller: Sendable {
     /// The manifest when all files are there and right. Files without a manifest are adopted if the recipe knows their
     /// digests, so that a folder filled by hand is not fetched again.
     private func installedManifest(matching recipe: ModelRecipe) throws -> ModelManifest? {
-        let folder = registry.directory(of: recipe.name)
-        if let manifest = try? registry.manifest(of: recipe.name), manifest.source == recipe.source.description,
+        let folder = registry.directory + "/" + recipe.name
+        if let manifest = try? ModelManifest.load(path: folder + "/" + ModelManifest.fileName),
+            manifest.source == recipe.source.description,
             Set(manifest.files.map(\.path)) == Set(recipe.files.map(\.path))
         {
             let intact = manifest.files.allSatisfy { ModelRegistry.problem(with: $0, in: folder) == nil }
@@ -117,59 +122,46 @@ package struct ModelPuller: Sendable {
         for file in recipe.files {
             let path = folder + "/" + file.path
             guard let expected = file.sha256, DurableFiles.size(path: path) != nil else { return nil }
-            let (size, digest) = try FileDigest.of(path: path)
-            guard digest == expected else { return nil }
-            entries.append(ModelManifest.File(path: file.path, size: size, sha256: digest))
+            let entry = try ModelManifest.File.describing(path, as: file.path)
+            guard entry.sha256 == expected else { return nil }
+            entries.append(entry)
         }
         let manifest = ModelManifest(
             name: recipe.name, kind: recipe.kind, source: recipe.source.description, files: entries)
-        try writeManifest(manifest, folder: folder)
+        try manifest.write(folder: folder)
         return manifest
     }
 
     private func verifiedEntry(for file: WantedFile, at path: String) throws -> ModelManifest.File {
-        let (size, digest) = try FileDigest.of(path: path)
-        if let expected = file.sha256, digest != expected {
+        let entry = try ModelManifest.File.describing(path, as: file.path)
+        if let expected = file.sha256, entry.sha256 != expected {
             // Kept, it would be resumed, and fail, for ever.
             unlink(path)
             throw ModelRegistryError(
-                code: .checksumMismatch, message: "\(file.path): SHA-256 \(digest), expected \(expected)")
+                code: .checksumMismatch, message: "\(file.path): SHA-256 \(entry.sha256), expected \(expected)")
+        }
+        if let expected = file.gitBlob, case let found = try FileDigest.gitBlob(path: path), found != expected {
+            unlink(path)
+            throw ModelRegistryError(
+                code: .checksumMismatch, message: "\(file.path): git blob \(found), expected \(expected)")
         }
         try DurableFiles.synchronise(path: path)
-        report(.verified(file: file.path, sha256: digest))
-        return ModelManifest.File(path: file.path, size: size, sha256: digest)
+        report(.verified(file: file.path, sha256: entry.sha256))
+        return entry
     }
 
     private func install(_ manifest: ModelManifest, paths: [String], partial: String) throws {
-        let folder = registry.directory(of: manifest.name)
+        let folder = registry.directory + "/" + manifest.name
         for (file, path) in zip(manifest.files, paths) {
             let target = folder + "/" + file.path
             try DurableFiles.makeDirectory(URL(fileURLWithPath: target).deletingLastPathComponent().path)
             try DurableFiles.move(path, to: target)
         }
         // The manifest comes last: while a pull is half way, `verify` compares against the old one and says so.
-        try writeManifest(manifest, folder: folder)
+        try manifest.write(folder: folder)
         try? FileManager.default.removeItem(atPath: partial)
     }
 
-    private func writeManifest(_ manifest: ModelManifest, folder: String) throws {
-        let temporary = folder + "/." + ModelManifest.fileName + ".new"
-        try DurableFiles.write(manifest.encoded(), path: temporary)
-        try DurableFiles.move(temporary, to: folder + "/" + ModelManifest.fileName)
-        try DurableFiles.synchronise(path: folder)
-    }
-
-    /// One pull at a time per registry; the kernel drops the lock when we end, however that happens.
-    private func lockRegistry() throws -> Int32 {
-        let path = registry.directory + "/.lock"
-        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw SystemError.last("cannot create \(path)") }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            close(descriptor)
-            throw ModelRegistryError(code: .busy, message: "another pull is running in \(registry.directory)")
-        }
-        return descriptor
-    }
 }
 
 /// How a pull reaches its sources.
@@ -180,8 +172,10 @@ package struct ModelPullConfiguration: Sendable {
     package var hubEndpoint: String
     /// Bearer token for the hub; nil for public models.
     package var hubToken: String?
-    /// Attempts for one file before giving up, each resuming where the last ended; 1...20.
+    /// Attempts for one file that bring nothing new before giving up, each resuming where the last ended; 1...20.
     package var attempts: Int
+    /// Files of a hub that are fetched at a time; 1...16.
+    package var parallelFiles: Int
     /// Wait before the second attempt; doubles with each further one.
     package var retryDelay: Duration
     /// Longest wait for a connection to the hub.
@@ -195,7 +189,7 @@ package struct ModelPullConfiguration: Sendable {
 
     package init(
         python: String = "python3", hubEndpoint: String = "https://huggingface.co", hubToken: String? = nil,
-        attempts: Int = 5, retryDelay: Duration = .milliseconds(500),
+        attempts: Int = 5, parallelFiles: Int = 4, retryDelay: Duration = .milliseconds(500),
         connectTimeout: Duration = .seconds(15), readTimeout: Duration = .seconds(60),
         deadline: Duration = .seconds(6 * 3600),
         isInteractive: Bool = false
@@ -204,6 +198,7 @@ package struct ModelPullConfiguration: Sendable {
         self.hubEndpoint = hubEndpoint
         self.hubToken = hubToken
         self.attempts = attempts
+        self.parallelFiles = parallelFiles
         self.retryDelay = retryDelay
         self.connectTimeout = connectTimeout
         self.readTimeout = readTimeout

@@ -1,10 +1,13 @@
 import Foundation
+import ModelFiles
 
 /// The folder that holds installed models, one folder each.
 ///
-///     DIRECTORY/<name>/fathom-model.json    which files, which digests
-///     DIRECTORY/<name>/...                  the files
-///     DIRECTORY/.partial/<name>/...         unfinished downloads, resumed by the next pull
+///     DIRECTORY/<name>/fathom-model.json             which files, which digests
+///     DIRECTORY/<name>/...                           the files
+///     DIRECTORY/<name>@<version>/...                 one of several versions, `<name>:<version>` for users
+///     DIRECTORY/aliases.json                         other names: {"chat": "<name>:<version>"}
+///     DIRECTORY/.partial/<name>/...                  unfinished downloads, resumed by the next pull
 ///
 /// A value without state of its own: every call looks at the disk.
 package struct ModelRegistry: Sendable {
@@ -30,16 +33,17 @@ package struct ModelRegistry: Sendable {
         return ModelRegistry(directory: home + "/.fathom/models")
     }
 
-    /// Folder of the model called `name`, whether or not it exists.
-    package func directory(of name: String) -> String { directory + "/" + name }
+    /// Folder of the model that `name` stands for (`NAME`, `NAME:VERSION` or an alias), whether or not it exists.
+    package func directory(of name: String) -> String {
+        directory + "/" + ((try? resolve(name).folder) ?? name)
+    }
 
     /// Manifests of all installed models, by name. Folders without a manifest are not models.
     ///
     /// - Throws: ``ModelRegistryError`` `manifestMalformed` naming the broken one.
     package func installed() throws -> [ModelManifest] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
-        return try names.sorted().filter(ModelName.isValid).compactMap { name in
-            let path = directory(of: name) + "/" + ModelManifest.fileName
+        try references().compactMap { reference in
+            let path = "\(directory)/\(reference.folder)/\(ModelManifest.fileName)"
             guard FileManager.default.fileExists(atPath: path) else { return nil }
             return try ModelManifest.load(path: path)
         }
@@ -49,8 +53,8 @@ package struct ModelRegistry: Sendable {
     ///
     /// - Throws: ``ModelRegistryError`` `modelNotFound`, `manifestMalformed`.
     package func manifest(of name: String) throws -> ModelManifest {
-        let path = directory(of: name) + "/" + ModelManifest.fileName
-        guard ModelName.isValid(name), FileManager.default.fileExists(atPath: path) else {
+        let path = "\(directory)/\(try resolve(name).folder)/\(ModelManifest.fileName)"
+        guard FileManager.default.fileExists(atPath: path) else {
             throw ModelRegistryError(
                 code: .modelNotFound,
                 message: "model \(name) is not installed in \(directory); run `fathom model pull \(name)`")
@@ -58,7 +62,7 @@ package struct ModelRegistry: Sendable {
         return try ModelManifest.load(path: path)
     }
 
-    /// The GGUF file of a text model given by name or by path, and the name to serve it under.
+    /// The GGUF file or safetensors folder of a text model given by name, alias or path, and the name to serve it under.
     ///
     /// - Throws: ``ModelRegistryError`` `modelNotFound`.
     package func textModel(_ nameOrPath: String) throws -> (name: String, path: String) {
@@ -67,27 +71,18 @@ package struct ModelRegistry: Sendable {
             let parent = URL(fileURLWithPath: nameOrPath).deletingLastPathComponent().lastPathComponent
             return (stem == "model" && ModelName.isValid(parent) ? parent : stem, nameOrPath)
         }
-        guard ModelName.isValid(nameOrPath) else {
-            throw ModelRegistryError(
-                code: .modelNotFound, message: "\(nameOrPath) is neither a file nor the name of a model")
+        if nameOrPath.contains("/"), SafetensorsCheckpoint.isCheckpoint(nameOrPath) {
+            return (URL(fileURLWithPath: nameOrPath).standardizedFileURL.lastPathComponent, nameOrPath)
         }
-        let folder = directory(of: nameOrPath)
-        let file: String
-        if let manifest = try? manifest(of: nameOrPath),
-            let entry = manifest.files.first(where: { $0.path.hasSuffix(".gguf") })
-        {
-            file = folder + "/" + entry.path
-        } else {
-            // Files put there by hand, without a manifest, serve as well.
-            file = folder + "/model.gguf"
-        }
-        guard DurableFiles.size(path: file) != nil else {
-            throw ModelRegistryError(
-                code: .modelNotFound,
-                message:
-                    "model \(nameOrPath) is not installed: \(file) is missing; run `fathom model pull \(nameOrPath)`")
-        }
-        return (nameOrPath, file)
+        let folder = "\(directory)/\(try resolve(nameOrPath).folder)"
+        // Files put there by hand, without a manifest, serve as well.
+        let listed = (try? ModelManifest.load(path: folder + "/" + ModelManifest.fileName))?.files.map(\.path) ?? []
+        let file = folder + "/" + (listed.sorted().first { $0.hasSuffix(".gguf") } ?? "model.gguf")
+        if DurableFiles.size(path: file) != nil { return (nameOrPath, file) }
+        if SafetensorsCheckpoint.isCheckpoint(folder) { return (nameOrPath, folder) }
+        throw ModelRegistryError(
+            code: .modelNotFound,
+            message: "model \(nameOrPath) is not installed: \(file) is missing; run `fathom model pull \(nameOrPath)`")
     }
 
     /// The folder of the encoder called `name`, checked to hold what the store needs.
@@ -106,23 +101,68 @@ package struct ModelRegistry: Sendable {
 
     /// Hashes every file of an installed model again.
     ///
+    /// - Parameter key: The key that must have signed the manifest; nil for any or none.
     /// - Throws: ``ModelRegistryError`` `modelNotFound`, `manifestMalformed`. A wrong file is a result, not an error.
-    package func verify(_ name: String) throws -> Verification {
-        let manifest = try manifest(of: name)
-        let problems = manifest.files.compactMap { Self.problem(with: $0, in: directory(of: name)) }
-        return Verification(name: name, problems: problems)
+    package func verify(_ name: String, trusting key: VerifyingKey? = nil) throws -> Verification {
+        let reference = try resolve(name)
+        var result = try Self.verify(
+            folder: directory + "/" + reference.folder, manifest: manifest(of: name), trusting: key)
+        result.name = name
+        return result
     }
 
-    /// What is wrong with one file, or nil.
+    /// Hashes the files of any folder with a manifest.
+    ///
+    /// - Throws: ``ModelRegistryError`` `fileUnavailable`, `manifestMalformed`.
+    package static func verify(folder: String, trusting key: VerifyingKey? = nil) throws -> Verification {
+        try verify(
+            folder: folder, manifest: ModelManifest.load(path: folder + "/" + ModelManifest.fileName), trusting: key)
+    }
+
+    private static func verify(
+        folder: String, manifest: ModelManifest, trusting key: VerifyingKey?
+    ) throws -> Verification {
+        let signature = manifest.signatureProblem(trusting: key).map { "\(folder)/\(ModelManifest.fileName): \($0)" }
+        return Verification(
+            name: manifest.name,
+            problems: [signature].compactMap { $0 } + manifest.files.compactMap { problem(with: $0, in: folder) })
+    }
+
+    /// Files of a model's folder that its manifest does not list.
+    package static func unlistedFiles(folder: String) throws -> [String] {
+        let manifest = try ModelManifest.load(path: folder + "/" + ModelManifest.fileName)
+        let listed = Set(manifest.files.map(\.path) + [ModelManifest.fileName])
+        let all = FileManager.default.enumerator(atPath: folder)?.compactMap { $0 as? String } ?? []
+        return all.filter { !listed.contains($0) && DurableFiles.size(path: folder + "/" + $0) != nil }.sorted()
+    }
+
+    /// What is wrong with one file, or nil. A wrong model file is told to its tensors.
     static func problem(with file: ModelManifest.File, in folder: String) -> String? {
         let path = folder + "/" + file.path
         guard let size = DurableFiles.size(path: path) else { return "\(path): missing" }
         guard size == file.size else { return "\(path): \(size) bytes, expected \(file.size)" }
         do {
             let digest = try FileDigest.of(path: path).sha256
-            return digest == file.sha256 ? nil : "\(path): SHA-256 \(digest), expected \(file.sha256)"
+            let tensors = file.tensors.flatMap {
+                TensorDigests.differences(path: path, format: file.path, expected: $0)
+            }
+            if digest == file.sha256 {
+                // Digests of tensors that the file's own digest contradicts were written by somebody else.
+                return tensors.flatMap { names in
+                    names.isEmpty ? nil : "\(path): \(Self.list(names)), while the file is as expected"
+                }
+            }
+            let place =
+                tensors.map { $0.isEmpty ? "; the tensors are right, its header is not" : "; \(Self.list($0))" } ?? ""
+            return "\(path): SHA-256 \(digest), expected \(file.sha256)\(place)"
         } catch {
             return "\(path): \(error)"
         }
+    }
+
+    private static func list(_ tensors: [String]) -> String {
+        let shown = tensors.prefix(20).joined(separator: ", ")
+        let more = tensors.count > 20 ? " and \(tensors.count - 20) more" : ""
+        return "\(tensors.count == 1 ? "tensor" : "tensors") changed: \(shown)\(more)"
     }
 }

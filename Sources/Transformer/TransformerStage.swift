@@ -38,6 +38,7 @@ package final class TransformerStage: ModelStage {
     /// Positions per block of the KV cache.
     package static var kvBlockSize: Int { KeyValueCache.blockSize }
     package var kvBlockSize: Int { Self.kvBlockSize }
+    package var kvType: String { resources.cache.type.rawValue }
     /// Bytes the KV cache takes.
     package var kvCacheByteCount: Int { resources.cache.byteCount }
 

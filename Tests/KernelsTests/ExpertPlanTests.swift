@@ -76,24 +76,28 @@ private struct Mixture {
         pool.run { thread in
             let plan = plans[thread]
             plan.assign(choices, tokens: tokens)
-            while case let index = pool.claim(), index < plan.itemCount(panels: 3, chunk: 2) {
-                let (block, pairs) = plan.item(index, panels: 3, chunk: 2)
-                let (input, at) = plan.inputs(of: block, from: x)
-                gateUp[block.expert].multiplyGated(
-                    input, tokens: at, pairs: pairs,
-                    into: activated.pointer + (block.rows.lowerBound - at.lowerBound) * 64, outputStride: 64,
-                    kernels: kernels)
+            pool.forEachChunk(of: plan.itemCount(panels: 3, chunk: 2), chunk: 1) { items in
+                for index in items {
+                    let (block, pairs) = plan.item(index, panels: 3, chunk: 2)
+                    let (input, at) = plan.inputs(of: block, from: x)
+                    gateUp[block.expert].multiplyGated(
+                        input, tokens: at, pairs: pairs,
+                        into: activated.pointer + (block.rows.lowerBound - at.lowerBound) * 64, outputStride: 64,
+                        kernels: kernels)
+                }
             }
             pool.barrier()
             pool.forEachChunk(of: plan.rowCount, chunk: 4) { rows in
                 for row in rows { y.store(activated.pointer + row * 64, token: row) }
             }
             pool.barrier()
-            while case let index = pool.claim(), index < plan.itemCount(panels: 4, chunk: 3) {
-                let (block, panels) = plan.item(index, panels: 4, chunk: 3)
-                down[block.expert].multiply(
-                    y, tokens: block.rows, panels: panels, into: products.pointer, outputStride: width,
-                    kernels: kernels)
+            pool.forEachChunk(of: plan.itemCount(panels: 4, chunk: 3), chunk: 1) { items in
+                for index in items {
+                    let (block, panels) = plan.item(index, panels: 4, chunk: 3)
+                    down[block.expert].multiply(
+                        y, tokens: block.rows, panels: panels, into: products.pointer, outputStride: width,
+                        kernels: kernels)
+                }
             }
             pool.barrier()
             pool.forEachChunk(of: tokens, chunk: 2) { chunk in

@@ -1,5 +1,6 @@
 import Foundation
 import ModelFiles
+import Tensors
 import Testing
 
 @Suite("Split GGUF")
@@ -31,16 +32,21 @@ struct GGUFSplitTests {
             #expect(file.tensorNames == ["t0", "t1", "t2"])
             #expect(file.files.count == 3)
             #expect(file.path.hasSuffix(Self.names(3)[0]))
-            #expect(try file.metadata.string("general.architecture") == "llama")
-            #expect(try file.tensor("t2").dequantized() == [2, 1])
+            let architecture = try file.metadata.string("general.architecture")
+            #expect(architecture == "llama")
+            let last = try file.tensor("t2").dequantized()
             file.adviseDontNeed()
-            #expect(try file.tensor("t1").dequantized() == [1, 1])
+            let middle = try file.tensor("t1").dequantized()
+            #expect(last == [2, 1] && middle == [1, 1])
         }
     }
 
     @Test("one part that says so is a whole model")
     func single() throws {
-        try ModelFixture.withFile(Self.part(0, of: 1)) { #expect(try GGUFFile(path: $0).tensorNames == ["t0"]) }
+        try ModelFixture.withFile(Self.part(0, of: 1)) { path in
+            let names = try GGUFFile(path: path).tensorNames
+            #expect(names == ["t0"])
+        }
     }
 
     private func expectFailure(

@@ -156,4 +156,107 @@ struct HubDownloadTests {
             #expect(failure?.message.contains("2 attempts") == true)
         }
     }
+
+    @Test("a line that breaks again and again gets there, as long as each attempt brings something")
+    func breaksOften() async throws {
+        try await pull(recipe(revision: "break-often")) { registry, log, _ in
+            let installed = try read(registry.directory(of: "tiny") + "/model.gguf")
+            #expect(installed == content)
+            // More attempts than the configuration allows without progress.
+            #expect(log.count > 5)
+        }
+    }
+
+    @Test("a range other than the one asked for is not taken; the file is fetched from the beginning")
+    func wrongRange() async throws {
+        let prefix = content.prefix(1_000)
+        try await pull(
+            recipe(revision: "wrong-range"), prepare: { try write(prefix, to: $0 + "/.partial/tiny/0.part") }
+        ) { registry, log, _ in
+            let installed = try read(registry.directory(of: "tiny") + "/model.gguf")
+            #expect(installed == content)
+            #expect(log.map { $0.suffix(3) } == ["206", "200"])
+        }
+    }
+
+    @Test("a digest of the hub's that is not the file's installs nothing")
+    func wrongTag() async throws {
+        let failure = await #expect(throws: ModelRegistryError.self) {
+            try await pull(recipe(revision: "wrong-tag")) { _, _, _ in }
+        }
+        #expect(failure?.code == .checksumMismatch)
+        #expect(failure?.message.contains("the hub says 0000") == true)
+    }
+
+    @Test("a redirect is followed, and the token stays with the host it is for")
+    func redirect() async throws {
+        try await withTemporaryDirectory { scratch in
+            try write(content, to: scratch + "/served/weights/model.gguf")
+            let registry = ModelRegistry(directory: scratch + "/models")
+            try await TestHub.with(serving: scratch + "/served", in: scratch) { hub in
+                let configuration = ModelPullConfiguration(hubEndpoint: hub.endpoint, hubToken: "secret")
+                _ = try await ModelPuller(registry: registry, configuration: configuration)
+                    .pull(recipe(revision: "redirect"))
+                let log = try hub.log()
+                #expect(
+                    log == [
+                        "/owner/repo/resolve/redirect/weights/model.gguf - 302",
+                        "2 /owner/repo/resolve/main/weights/model.gguf - 200",
+                    ])
+            }
+        }
+    }
+
+    @Test("a whole repository comes at the commit the hub names, several files at a time, each checked")
+    func listing() async throws {
+        try await withTemporaryDirectory { scratch in
+            let files = ["config.json", "model.safetensors", "a/x.gguf", "tokenizer.json", "pytorch_model.bin"]
+            for (index, file) in files.enumerated() {
+                try write(makeBytes(count: 200_000 + index, seed: UInt64(index)), to: scratch + "/served/" + file)
+            }
+            let registry = ModelRegistry(directory: scratch + "/models")
+            try await TestHub.with(serving: scratch + "/served", in: scratch) { hub in
+                let configuration = ModelPullConfiguration(hubEndpoint: hub.endpoint, parallelFiles: 3)
+                let listing = try await HubListing.fetch(
+                    repository: "owner/repo", revision: "main", configuration: configuration)
+                #expect(listing.commit == "c0ffee" && listing.files.count == 5)
+                #expect(listing.files(matching: ["*.gguf"]).map(\.path) == ["a/x.gguf"])
+                let wanted = listing.files(matching: HubListing.modelPatterns).sorted { $0.path < $1.path }
+                #expect(wanted.map(\.path) == ["config.json", "model.safetensors", "tokenizer.json"])
+                let source = ModelSource.hub(repository: "owner/repo", revision: listing.commit)
+                let puller = ModelPuller(registry: registry, configuration: configuration)
+                let manifest = try await puller.pull(
+                    ModelRecipe(name: "net", kind: .textGeneration, source: source, files: wanted))
+                #expect(manifest.source == "hf:owner/repo@c0ffee")
+                #expect(try registry.verify("net").problems == [])
+
+                // Every digest that the hub gives is held against what arrives.
+                for index in wanted.indices {
+                    var bad = wanted
+                    if bad[index].sha256 != nil {
+                        bad[index].sha256 = String(repeating: "0", count: 64)
+                    } else {
+                        bad[index].gitBlob = String(repeating: "0", count: 40)
+                    }
+                    let failure = await #expect(throws: ModelRegistryError.self) {
+                        try await puller.pull(
+                            ModelRecipe(name: "bad", kind: .textGeneration, source: source, files: bad))
+                    }
+                    #expect(failure?.code == .checksumMismatch)
+                    #expect(failure?.message.contains(bad[index].path) == true)
+                }
+            }
+        }
+    }
+
+    @Test(
+        "a listing that is none, or that leads out of the folder, is refused",
+        arguments: [
+            "", "[]", "{}", #"{"sha":"a/../b","siblings":[]}"#, #"{"sha":"a","siblings":[{"rfilename":"../x"}]}"#,
+            #"{"sha":"a","siblings":[{"rfilename":"/etc/x"}]}"#,
+        ])
+    func badListing(_ text: String) {
+        let failure = #expect(throws: ModelRegistryError.self) { try HubListing(Data(text.utf8), name: "a/b") }
+        #expect(failure?.code == .downloadFailed)
+    }
 }

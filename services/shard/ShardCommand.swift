@@ -11,7 +11,8 @@ struct ShardCommand: AsyncParsableCommand {
 
     @OptionGroup var common: CommonOptions
 
-    @Option(help: "GGUF file to serve, as PATH or NAME=PATH; repeat it for several.")
+    @Option(
+        help: "Model to serve, as MODEL or NAME=MODEL; MODEL is a path or an installed model. Repeat it for several.")
     var model: [String] = []
 
     @Option(name: .customLong("model-name"), help: "What clients call the only model (default: the file's folder).")

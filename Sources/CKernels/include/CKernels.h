@@ -94,7 +94,7 @@ int ck_kind_of_type(uint32_t ggml_type);
 /// The usual refine_ratio. A block is refined when the square of its scale exceeds the row's mean square by this
 /// factor: some 10-15 % of the blocks, which hold 65-80 % of the rounding error of a row (measured on the inputs of
 /// SmolLM2-135M).
-#define CK_REFINE_RATIO 1.5f
+#define CK_REFINE_RATIO 2.0f
 
 /// One block of 32 quantised activations, one cache line: x[i] ~ scale * q[i], and if refined
 /// x[i] ~ scale * (q[i] + r[i] / 256), where r is the q of the block's refinement. A row of K values is B such blocks
@@ -263,11 +263,12 @@ void ck_pool_destroy(ck_pool *pool);
 size_t ck_pool_threads(const ck_pool *pool);
 /// Runs body(context, thread) on every thread and returns when all have returned. Not reentrant; one caller at a time.
 void ck_pool_run(ck_pool *pool, void (*body)(void *context, size_t thread), void *context);
-/// Inside a region, called by all threads the same number of times: nobody passes until all have arrived. Sets the
-/// claim counter to 0.
+/// Inside a region, called by all threads the same number of times: nobody passes until all have arrived. Chunks
+/// can be claimed anew.
 void ck_pool_barrier(ck_pool *pool);
-/// Inside a region: 0, 1, 2, ... each given to one thread; starts at 0 in each region and after each barrier.
-size_t ck_pool_claim(ck_pool *pool);
+/// Inside a region: each of 0..<chunks is given to one thread, first those of the thread's own contiguous share, then
+/// what others have not come to; `chunks` when all are given away. Starts anew in each region and after each barrier.
+size_t ck_pool_claim(ck_pool *pool, size_t chunks);
 
 // ---------------------------------------------------------------------------------------------------------------
 // Probes: what a core can do at best. Every thread calls them for itself, at the same time for the machine's limits.

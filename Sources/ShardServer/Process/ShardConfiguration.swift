@@ -2,6 +2,7 @@ import Engine
 import Foundation
 import InferenceCore
 import Kernels
+import ModelRegistry
 import ServiceSupport
 import Wire
 
@@ -85,7 +86,8 @@ package struct ShardConfiguration: Sendable {
         }
     }
 
-    /// Models as PATH or NAME=PATH. What is before the first "=" is a name unless it holds a "/".
+    /// Models as MODEL or NAME=MODEL, where MODEL is a path or what the registry knows: a name, `name:version` or an
+    /// alias. What is before the first "=" is a name unless it holds a "/".
     private static func models(_ settings: ServiceConfiguration) throws -> [ModelSpecification] {
         let texts = try settings.strings("model")
         guard !texts.isEmpty else {
@@ -102,6 +104,10 @@ package struct ShardConfiguration: Sendable {
                 if name.isEmpty { name = String(text[..<equals]) }
                 path = String(text[text.index(after: equals)...])
             }
+            if let installed = Self.installedModel(path) {
+                if name.isEmpty { name = path }
+                path = installed
+            }
             if name.isEmpty {
                 name = URL(fileURLWithPath: path).standardizedFileURL.deletingLastPathComponent().lastPathComponent
             }
@@ -117,6 +123,12 @@ package struct ShardConfiguration: Sendable {
                 .invalidValue, "--model: two models are called \"\(twice)\"; name each as NAME=PATH")
         }
         return models
+    }
+
+    /// The path of an installed model; nil for a path, and for a name that is not in the registry: opening it will say so.
+    private static func installedModel(_ text: String) -> String? {
+        guard !text.contains("/"), !FileManager.default.fileExists(atPath: text) else { return nil }
+        return try? ModelRegistry.standard().textModel(text).path
     }
 
     private static func memoryBudget(_ settings: ServiceConfiguration) throws -> Int? {

@@ -1,0 +1,103 @@
+import ArgumentParser
+import Foundation
+import ModelRegistry
+
+extension ModelCommand {
+    struct Verify: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Hashes files and tensors against the manifest; exit status 1, naming what is wrong.")
+
+        @Argument(help: "Installed models, or folders with a \(ModelManifest.fileName) (default: all installed).")
+        var models: [String] = []
+
+        @Option(help: "Public key, a PEM file, that must have signed the manifest.", completion: .file())
+        var key: String?
+
+        func run() throws {
+            let registry = ModelRegistry.standard()
+            let trusted = try key.map { try VerifyingKey(pem: KeyFile.read($0)) }
+            let names = try models.isEmpty ? registry.installed().map(\.reference.description) : models
+            var isIntact = true
+            for name in names {
+                let folder = try ModelLocation.folder(name, registry: registry)
+                let problems = try ModelRegistry.verify(folder: folder, trusting: trusted).problems
+                isIntact = isIntact && problems.isEmpty
+                let manifest = try ModelManifest.load(path: folder + "/" + ModelManifest.fileName)
+                Terminal.write(
+                    problems.isEmpty
+                        ? "\(name): ok\(Self.signature(manifest, isTrusted: trusted != nil))\n"
+                        : problems.map { $0 + "\n" }.joined())
+                for file in try ModelRegistry.unlistedFiles(folder: folder) {
+                    Terminal.note("\(folder)/\(file): not in the manifest")
+                }
+            }
+            if names.isEmpty { Terminal.note("No model is installed in \(registry.directory).") }
+            if !isIntact { throw ExitCode(1) }
+        }
+
+        private static func signature(_ manifest: ModelManifest, isTrusted: Bool) -> String {
+            guard manifest.signature != nil else { return "" }
+            return isTrusted ? ", signature right" : ", signed (by a key that was not checked; name it with --key)"
+        }
+    }
+
+    struct Sign: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Signs the manifest of a model with an Ed25519 key, after hashing its files.")
+
+        @Argument(help: "Installed model, or a folder with a \(ModelManifest.fileName).")
+        var model: String
+
+        @Option(help: "Private key, a PEM file.", completion: .file())
+        var key: String
+
+        func run() throws {
+            let signer = try SigningKey(pem: KeyFile.read(key))
+            let folder = try ModelLocation.folder(model)
+            var manifest = try ModelManifest.load(path: folder + "/" + ModelManifest.fileName)
+            // An older signature is about to go; what is signed must be true.
+            manifest.signature = nil
+            let problems = manifest.fileProblems(in: folder)
+            guard problems.isEmpty else {
+                throw CommandError(.invalidArgument, "not signed: " + problems.joined(separator: "; "))
+            }
+            try manifest.sign(with: signer)
+            try manifest.write(folder: folder)
+            Terminal.note("signed \(manifest.reference) with key \(signer.publicKey.fingerprint)")
+        }
+    }
+
+    struct KeyGenerate: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "keygen", abstract: "Makes an Ed25519 key pair for signing manifests.")
+
+        @Option(help: "File of the private key; the public one gets .pub after its name.", completion: .file())
+        var output: String
+
+        func run() throws {
+            let key = SigningKey()
+            try KeyFile.write(key.pem, to: output, mode: 0o600)
+            try KeyFile.write(key.publicKey.pem, to: output + ".pub", mode: 0o644)
+            Terminal.note("wrote \(output) and \(output).pub, key \(key.publicKey.fingerprint)")
+        }
+    }
+}
+
+/// Small files that hold keys.
+enum KeyFile {
+    static func read(_ path: String) throws -> String {
+        guard let data = FileManager.default.contents(atPath: path), data.count <= 16_384 else {
+            throw CommandError(.fileUnavailable, "\(path): cannot read a key")
+        }
+        return String(decoding: data, as: UTF8.self)
+    }
+
+    /// Never replaces a file: a lost key cannot be made again.
+    static func write(_ text: String, to path: String, mode: mode_t) throws {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
+        guard descriptor >= 0 else { throw CommandError.system("cannot create \(path)") }
+        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        try file.write(contentsOf: Data(text.utf8))
+        try file.close()
+    }
+}

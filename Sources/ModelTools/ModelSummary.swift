@@ -1,0 +1,165 @@
+import ModelFiles
+import Tensors
+
+/// What a model is made of, from its headers alone.
+package struct ModelSummary: Sendable, Equatable, Codable {
+    /// The tensors of one type.
+    package struct TypeCount: Sendable, Equatable, Codable {
+        package var type: String
+        package var tensorCount: Int
+        package var elementCount: Int
+        package var byteCount: Int
+    }
+
+    /// GGUF's name of the architecture.
+    package var architecture: String
+    package var name: String
+    /// "gguf" or "safetensors".
+    package var format: String
+    package var fileCount: Int
+    package var layerCount: Int
+    /// `D`.
+    package var modelWidth: Int
+    package var headCount: Int
+    package var keyValueHeadCount: Int
+    package var vocabularySize: Int
+    /// Positions the model was trained for.
+    package var contextTokens: Int
+    /// Of a mixture of experts; 0 for dense models.
+    package var expertCount: Int
+    package var expertUsedCount: Int
+    /// Weights that a forward pass can use; layers that predict further tokens are left out.
+    package var parameterCount: Int
+    /// Of these, the ones that take part in one token.
+    package var activeParameterCount: Int
+    /// Bytes of the tensors in the files.
+    package var weightByteCount: Int
+    package var types: [TypeCount]
+    /// f16 cache bytes for each position over all layers; with latent attention the compressed ones.
+    package var kvBytesPerToken: Int
+    /// Weight bytes of each layer, and of what comes before and after all.
+    var layerByteCounts: [Int]
+    var inputByteCount: Int
+    var outputByteCount: Int
+
+    /// Reads the headers of the model at `path`: a GGUF file, a part of one, or a safetensors folder.
+    ///
+    /// - Throws: `ModelFileError`, ``ModelToolsError``.
+    package init(path: String) throws {
+        if SafetensorsCheckpoint.isCheckpoint(path) {
+            let checkpoint = try SafetensorsCheckpoint(directory: path)
+            try self.init(
+                checkpoint, metadata: CheckpointConverter(checkpoint).dimensions, format: "safetensors",
+                layer: Self.checkpointLayer)
+        } else {
+            let file = try GGUFFile(path: path)
+            try self.init(file, metadata: file.metadata, format: "gguf", layer: Self.ggufLayer)
+        }
+    }
+
+    private init(
+        _ source: some TensorSource, metadata: GGUFMetadata, format: String, layer layerOf: (String) -> Int?
+    ) throws {
+        let architecture = try metadata.string("general.architecture")
+        func int(_ key: String) throws -> Int? { try metadata.intIfPresent("\(architecture).\(key)") }
+        self.architecture = architecture
+        self.format = format
+        name = try metadata.stringIfPresent("general.name") ?? architecture
+        fileCount = source.files.count
+        layerCount = try metadata.int("\(architecture).block_count")
+        guard (1...65_536).contains(layerCount) else {
+            throw ModelToolsError(.malformed, "\(source.path): \(layerCount) layers")
+        }
+        modelWidth = try metadata.int("\(architecture).embedding_length")
+        headCount = try int("attention.head_count") ?? 0
+        keyValueHeadCount = try int("attention.head_count_kv") ?? headCount
+        vocabularySize = try int("vocab_size") ?? metadata.stringArrayIfPresent("tokenizer.ggml.tokens")?.count ?? 0
+        contextTokens = try int("context_length") ?? 0
+        expertCount = try int("expert_count") ?? 0
+        expertUsedCount = try int("expert_used_count") ?? 0
+        kvBytesPerToken = try Self.kvBytesPerToken(
+            metadata, architecture, layers: layerCount, keyValueHeads: keyValueHeadCount, headCount: headCount,
+            modelWidth: modelWidth)
+
+        layerByteCounts = [Int](repeating: 0, count: layerCount)
+        (inputByteCount, outputByteCount, parameterCount, activeParameterCount, weightByteCount) = (0, 0, 0, 0, 0)
+        types = []
+        var counts: [String: TypeCount] = [:]
+        for name in source.tensorNames {
+            guard let tensor = source.description(of: name) else { continue }
+            let layer = layerOf(name)
+            if let layer, layer >= layerCount { continue }
+            add(tensor, layer: layer)
+            counts[
+                tensor.typeName,
+                default: TypeCount(type: tensor.typeName, tensorCount: 0, elementCount: 0, byteCount: 0)
+            ]
+            .add(tensor)
+        }
+        types = counts.values.sorted { ($1.byteCount, $0.type) < ($0.byteCount, $1.type) }
+    }
+
+    private mutating func add(_ tensor: TensorDescription, layer: Int?) {
+        parameterCount += tensor.elementCount
+        weightByteCount += tensor.byteCount
+        let isExpert = tensor.name.contains("_exps.") || tensor.name.contains(".experts.")
+        activeParameterCount +=
+            isExpert && expertCount > 0 ? tensor.elementCount / expertCount * expertUsedCount : tensor.elementCount
+        if let layer, layerByteCounts.indices.contains(layer) {
+            layerByteCounts[layer] += tensor.byteCount
+        } else if tensor.name.contains("embd") || tensor.name.contains("embed") || tensor.name.hasPrefix("rope_freqs") {
+            inputByteCount += tensor.byteCount
+        } else {
+            outputByteCount += tensor.byteCount
+        }
+    }
+
+    /// Two bytes for each element of the keys and values; latent attention keeps the shared latent and rope part only.
+    private static func kvBytesPerToken(
+        _ metadata: GGUFMetadata, _ architecture: String, layers: Int, keyValueHeads: Int, headCount: Int,
+        modelWidth: Int
+    ) throws -> Int {
+        func int(_ key: String) throws -> Int? { try metadata.intIfPresent("\(architecture).\(key)") }
+        if architecture == "bert" { return 0 }
+        let elements: Int
+        if let rank = try int("attention.kv_lora_rank") {
+            elements = rank + (try int("rope.dimension_count") ?? 0)
+        } else {
+            let derived = headCount > 0 ? modelWidth / headCount : 0
+            let key = try int("attention.key_length") ?? derived
+            elements = keyValueHeads.multipliedClamped(by: key + (try int("attention.value_length") ?? key))
+        }
+        return (2 * layers).multipliedClamped(by: elements)
+    }
+
+    /// `blk.7...`.
+    private static func ggufLayer(_ name: String) -> Int? {
+        let parts = name.split(separator: ".", maxSplits: 2)
+        return parts.count == 3 && parts[0] == "blk" ? Int(parts[1]) : nil
+    }
+
+    /// `...layers.7...` or BERT's `...layer.7...`.
+    private static func checkpointLayer(_ name: String) -> Int? {
+        let parts = name.split(separator: ".")
+        guard let index = parts.firstIndex(where: { $0 == "layers" || $0 == "layer" }), index + 1 < parts.count else {
+            return nil
+        }
+        return Int(parts[index + 1])
+    }
+}
+
+extension ModelSummary.TypeCount {
+    fileprivate mutating func add(_ tensor: TensorDescription) {
+        tensorCount += 1
+        elementCount += tensor.elementCount
+        byteCount += tensor.byteCount
+    }
+}
+
+extension Int {
+    /// The product, or the largest number: sizes come from files that may say anything.
+    func multipliedClamped(by other: Int) -> Int {
+        let (product, overflow) = multipliedReportingOverflow(by: other)
+        return overflow ? .max : product
+    }
+}
