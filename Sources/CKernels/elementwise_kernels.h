@@ -77,7 +77,7 @@ CK_INLINE void CK_NAME(refine_block)(v16 a, v16 b, ck_act_block *block, ck_act_b
     block->refined = 1;
 }
 
-static void CK_NAME(ck_quantize_row)(const float *x, size_t columns, ck_act_block *blocks) {
+static void CK_NAME(ck_quantize_row)(const float *x, size_t columns, float refine_ratio, ck_act_block *blocks) {
     const size_t count = (columns + CK_BLOCK - 1) / CK_BLOCK;
     float squares = 0;
     v16 low, high;
@@ -88,7 +88,7 @@ static void CK_NAME(ck_quantize_row)(const float *x, size_t columns, ck_act_bloc
     }
     // A block's rounding error grows with the square of its scale. Rows of a transformer have a few outlying values,
     // and the blocks that hold them carry most of the row's error: those are quantised twice.
-    const float limit = CK_REFINE_RATIO * squares / (float)count;
+    const float limit = refine_ratio * squares / (float)count;
     for (size_t b = 0; b < count; b++) {
         ck_act_block *block = blocks + b, *refinement = blocks + count + b;
         if (!(block->scale * block->scale > limit)) {

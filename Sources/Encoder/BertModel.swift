@@ -58,7 +58,8 @@ final class BertModel {
     ///   that the model does not have.
     func score(_ sequences: [[UInt32]], types: [[UInt32]]) throws -> [Float] {
         guard let classifier else {
-            throw EncoderError(code: .unsupportedModel, message: "the model has no classifier, expected a cross-encoder")
+            throw EncoderError(
+                code: .unsupportedModel, message: "the model has no classifier, expected a cross-encoder")
         }
         try run(sequences, types: types)
         var first = 0

@@ -46,13 +46,16 @@ package final class CrossEncoder: @unchecked Sendable {
         maxTokens = requested ?? configuration.maxPositions
         guard (4...max(4, configuration.maxPositions)).contains(maxTokens) else {
             throw EncoderError(
-                code: .invalidInput, message: "pairs must have 4...\(configuration.maxPositions) tokens, got \(maxTokens)")
+                code: .invalidInput,
+                message: "pairs must have 4...\(configuration.maxPositions) tokens, got \(maxTokens)")
         }
-        tokenizer = try WordPieceTokenizer(vocabularyPath: "\(directory)/vocab.txt", maxLength: configuration.maxPositions)
+        tokenizer = try WordPieceTokenizer(
+            vocabularyPath: "\(directory)/vocab.txt", maxLength: configuration.maxPositions)
         model = try BertModel(
             configuration: configuration, file: SafetensorsFile(path: "\(directory)/model.safetensors"))
         guard model.isClassifier else {
-            throw EncoderError(code: .unsupportedModel, message: "the model has no classifier, expected a cross-encoder")
+            throw EncoderError(
+                code: .unsupportedModel, message: "the model has no classifier, expected a cross-encoder")
         }
         OpenBLASKernels.prepare()
         openblas_set_num_threads(Int32(threads))

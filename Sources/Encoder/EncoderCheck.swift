@@ -29,7 +29,8 @@ package struct EncoderCheck: Sendable {
         do {
             expectation = try JSONDecoder().decode(Expectation.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
         } catch {
-            throw EncoderError(code: .modelUnreadable, message: "\(path) is not of the format \(Self.format)", cause: error)
+            throw EncoderError(
+                code: .modelUnreadable, message: "\(path) is not of the format \(Self.format)", cause: error)
         }
     }
 

@@ -4,7 +4,8 @@ import Testing
 
 /// Encoders and rerankers against what Hugging Face transformers computes; see `ModelCheckTests` for where that is.
 @Suite(.enabled(if: OracleFolder.path != nil)) struct EncoderCheckTests {
-    @Test("embeddings and logits of tiny BERT models are those of transformers", arguments: ["bert-embed", "bert-rerank"])
+    @Test(
+        "embeddings and logits of tiny BERT models are those of transformers", arguments: ["bert-embed", "bert-rerank"])
     func tinyModels(name: String) async throws {
         let folder = try #require(OracleFolder.path) + "/" + name
         let report = try await EncoderCheck(path: folder + "/expected.json").run(directory: folder)

@@ -35,7 +35,8 @@ import Transformer
         guard count > 1 else { return InferenceEngine(stage: first, configuration: engineConfiguration) }
         let link = LocalLink(
             workers: try ranges.dropFirst().map {
-                StageWorker(stage: try TransformerStage(ModelWeights(file: file), layers: $0, configuration: configuration))
+                StageWorker(
+                    stage: try TransformerStage(ModelWeights(file: file), layers: $0, configuration: configuration))
             })
         let engine = InferenceEngine(stage: first, link: link, configuration: engineConfiguration)
         link.up()

@@ -10,7 +10,8 @@ import Transformer
     /// Longer than every window and than one partition of attention.
     private func prompt(_ weights: ModelWeights) -> [TokenID] {
         var generator = SeededGenerator(state: 11)
-        return (0..<150).map { _ in TokenID.random(in: 3..<TokenID(weights.model.vocabularySize - 3), using: &generator) }
+        return (0..<150).map { _ in TokenID.random(in: 3..<TokenID(weights.model.vocabularySize - 3), using: &generator)
+        }
     }
 
     @Test(
@@ -27,7 +28,8 @@ import Transformer
         #expect(try StageHarness(weights, stages: stages, threads: 1).greedy(prompt, count: 12, chunk: 7) == expected)
         let exact = try StageHarness(weights, threads: 1, exact: true).greedy(prompt, count: 12)
         #expect(
-            try StageHarness(weights, stages: stages, threads: 2, exact: true).greedy(prompt, count: 12, chunk: 5) == exact)
+            try StageHarness(weights, stages: stages, threads: 2, exact: true).greedy(prompt, count: 12, chunk: 5)
+                == exact)
     }
 
     @Test("logits have the same bits alone, in a batch, in chunks and on two threads", arguments: OracleModels.names)
@@ -55,7 +57,7 @@ import Transformer
         for exact in [false, true] {
             let configuration = StageConfiguration(threads: 2, kvBlockCount: 8, maxBatchedTokens: 32, exact: exact)
             for layers in try ModelConfiguration.partition(weights, stages: 2) {
-                let footprint = StageFootprint(weights, layers: layers, configuration: configuration)
+                let footprint = try StageFootprint(weights, layers: layers, configuration: configuration)
                 let stage = try TransformerStage(weights, layers: layers, configuration: configuration)
                 #expect(footprint.weightByteCount >= stage.weightByteCount)
                 #expect(Double(footprint.weightByteCount) < 1.5 * Double(stage.weightByteCount))
@@ -103,12 +105,14 @@ import Transformer
         }
     }
 
-    @Test("sizes in config.json that the tensors do not have are refused", arguments: [
-        ("\"hidden_size\": 64", "\"hidden_size\": 96"), ("\"vocab_size\": 512", "\"vocab_size\": 511"),
-        ("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 4"),
-        ("\"intermediate_size\": 160", "\"intermediate_size\": 161"),
-        ("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 4"),
-    ])
+    @Test(
+        "sizes in config.json that the tensors do not have are refused",
+        arguments: [
+            ("\"hidden_size\": 64", "\"hidden_size\": 96"), ("\"vocab_size\": 512", "\"vocab_size\": 511"),
+            ("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 4"),
+            ("\"intermediate_size\": 160", "\"intermediate_size\": 161"),
+            ("\"num_hidden_layers\": 3", "\"num_hidden_layers\": 4"),
+        ])
     func wrongSizes(_ change: (String, String)) throws {
         let folder = try #require(OracleModels.folder) + "/llama-deepseek-llm"
         try withFolder(copying: folder, replacing: change) { copy in

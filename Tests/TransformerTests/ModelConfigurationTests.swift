@@ -48,17 +48,17 @@ struct ModelConfigurationTests {
             llama([
                 "rope_theta": "500000",
                 "rope_scaling": """
-                    {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
-                    "original_max_position_embeddings": 64}
-                    """,
+                {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
+                "original_max_position_embeddings": 64}
+                """,
             ]))
         let new = try configuration(
             llama([
                 "rope_theta": "null", "dtype": "\"bfloat16\"",
                 "rope_parameters": """
-                    {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
-                    "original_max_position_embeddings": 64, "rope_theta": 500000}
-                    """,
+                {"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
+                "original_max_position_embeddings": 64, "rope_theta": 500000}
+                """,
             ]))
         #expect(old == new)
         #expect(old.rotary[0].base == 500_000)

@@ -7,7 +7,7 @@ import Transformer
         let weights = try ModelWeights(file: StageHarness.openModel())
         let configuration = StageConfiguration(threads: 1, kvBlockCount: 32, maxBatchedTokens: 64)
         for layers in try ModelConfiguration.partition(weights, stages: stages) {
-            let footprint = StageFootprint(weights, layers: layers, configuration: configuration)
+            let footprint = try StageFootprint(weights, layers: layers, configuration: configuration)
             let stage = try TransformerStage(weights, layers: layers, configuration: configuration)
             #expect(footprint.weightByteCount == stage.weightByteCount)
             #expect(footprint.kvCacheByteCount == stage.kvCacheByteCount)

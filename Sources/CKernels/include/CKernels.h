@@ -91,8 +91,9 @@ int ck_kind_of_type(uint32_t ggml_type);
 // ---------------------------------------------------------------------------------------------------------------
 // Activations.
 
-/// A block is refined when the square of its scale exceeds the row's mean square by this factor: some 10-15 % of the
-/// blocks, which hold 65-80 % of the rounding error of a row (measured on the inputs of SmolLM2-135M).
+/// The usual refine_ratio. A block is refined when the square of its scale exceeds the row's mean square by this
+/// factor: some 10-15 % of the blocks, which hold 65-80 % of the rounding error of a row (measured on the inputs of
+/// SmolLM2-135M).
 #define CK_REFINE_RATIO 2.0f
 
 /// One block of 32 quantised activations, one cache line: x[i] ~ scale * q[i], and if refined
@@ -184,8 +185,9 @@ typedef enum ck_isa { CK_GENERIC = 0, CK_AVX2 = 1, CK_AVX512 = 2 } ck_isa;
 
 typedef struct ck_kernels {
     ck_isa isa;
-    /// Quantises `columns` floats (padded with zeros to whole blocks) into blocks[0..<2 B].
-    void (*quantize_row)(const float *x, size_t columns, ck_act_block *blocks);
+    /// Quantises `columns` floats (padded with zeros to whole blocks) into blocks[0..<2 B]. A block is refined when the
+    /// square of its scale exceeds refine_ratio times the row's mean square; 0 refines all.
+    void (*quantize_row)(const float *x, size_t columns, float refine_ratio, ck_act_block *blocks);
     /// Quantised product: out[t * out_stride + n] (=, +=) sum_k W[n, k] * x[t, k], n in panels
     /// panel_begin..<panel_end (rows past N are not written), t in 0..<tokens. activations: [tokens, 2, B].
     void (*matmul_q)(const ck_matrix *w, size_t panel_begin, size_t panel_end, const ck_act_block *activations,

@@ -47,11 +47,11 @@ package struct CheckReport: Codable, Sendable {
     package let greedyCount: Int
     package let tolerance: Tolerance
 
-    /// Whether everything is within the tolerance.
+    /// Whether everything is within the tolerance. Where all positions are near ties, they are what is judged.
     package var isWithinTolerance: Bool {
         func fits(_ value: Double, _ limit: Double?) -> Bool { limit.map { value <= $0 } ?? true }
-        return fits(positions.median, tolerance.median) && fits(positions.p90, tolerance.p90)
-            && fits(positions.max, tolerance.max)
-            && (!tolerance.greedyMustAgree || greedyAgreeing == greedyCount)
+        let judged = positions.count > 0 ? positions : nearTies
+        return judged.count > 0 && fits(judged.median, tolerance.median) && fits(judged.p90, tolerance.p90)
+            && fits(judged.max, tolerance.max) && (!tolerance.greedyMustAgree || greedyAgreeing == greedyCount)
     }
 }

@@ -8,7 +8,8 @@ extension ModelCommand {
     /// `fathom model check`.
     struct Check: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Compares models with what another engine computed from them; exit status 1 when one is too far off.",
+            abstract:
+                "Compares models with what another engine computed from them; exit status 1 when one is too far off.",
             discussion: """
                 For every expected.json, or NAME.expected.json beside NAME.gguf, under DIR the model beside it is run over
                 the prompts and greedy tokens in the file. Printed are median, 90th percentile and maximum of the
@@ -159,7 +160,8 @@ private struct CheckOutcome: Encodable {
                 tolerance.max.map { "max \(text($0))" }
                 ?? "\(text(tolerance.median ?? .infinity)) / \(text(tolerance.p90 ?? .infinity))"
             let apart =
-                tolerance.routerMargin == 0 ? "-" : "\(ties.count) < \(text(tolerance.routerMargin)): max \(text(ties.max))"
+                tolerance.routerMargin == 0
+                ? "-" : "\(ties.count) < \(text(tolerance.routerMargin)): max \(text(ties.max))"
             return [
                 path, verdict.rawValue, text(positions.median), text(positions.p90), text(positions.max),
                 "\(decoder.greedyAgreeing)/\(decoder.greedyCount)", apart, allowed, tolerance.source,
@@ -168,7 +170,8 @@ private struct CheckOutcome: Encodable {
         if let encoder {
             let words = encoder.otherTokens == 0 ? "f32" : "\(encoder.otherTokens) texts with other tokens"
             return [
-                path, verdict.rawValue, "-", "-", text(encoder.maxDifference), "-", "-", "max \(text(encoder.tolerance))",
+                path, verdict.rawValue, "-", "-", text(encoder.maxDifference), "-", "-",
+                "max \(text(encoder.tolerance))",
                 words,
             ]
         }

@@ -26,8 +26,9 @@ package struct ModelLoader: Sendable {
         let model = weights.model
         let blocks = configuration.kvBlockCount ?? defaultBlockCount(of: model)
         let ranges = try layerRanges(weights)
-        let byteCounts = ranges.map { layers in
-            StageFootprint(weights, layers: layers, configuration: stageConfiguration(kvBlockCount: blocks)).byteCount
+        let byteCounts = try ranges.map { layers in
+            try StageFootprint(weights, layers: layers, configuration: stageConfiguration(kvBlockCount: blocks))
+                .byteCount
         }
         return ModelCard(
             name: specification.name, path: specification.path,

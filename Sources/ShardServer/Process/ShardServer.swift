@@ -76,7 +76,8 @@ package enum ShardServer {
         _ metrics: ShardMetrics, onStopped: @escaping @Sendable (EngineStatus) -> Void
     ) throws -> HeadModel {
         let (weights, stage) = try loader.stage(of: card)
-        let served = try ServedModel(name: card.name, source: weights.source, identity: ModelIdentity(digest: card.digest))
+        let served = try ServedModel(
+            name: card.name, source: weights.source, identity: ModelIdentity(digest: card.digest))
         let plan = StagePlan(
             stage: stage, modelDigest: card.digest, modelName: card.name, stageIndex: 0,
             stageCount: configuration.stageCount)

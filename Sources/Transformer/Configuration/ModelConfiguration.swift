@@ -160,6 +160,25 @@ package struct ExpertConfiguration: Sendable, Equatable {
     package var hasChoiceBias: Bool
     /// Layers before the first that has experts.
     package var leadingDenseLayers: Int
+
+    package init(
+        count: Int, usedCount: Int, width: Int, sharedWidth: Int, scoring: Scoring, groupCount: Int = 1,
+        usedGroupCount: Int = 1, groupScore: GroupScore = .best, isNormalized: Bool, weightScale: Float,
+        hasChoiceBias: Bool, leadingDenseLayers: Int
+    ) {
+        self.count = count
+        self.usedCount = usedCount
+        self.width = width
+        self.sharedWidth = sharedWidth
+        self.scoring = scoring
+        self.groupCount = groupCount
+        self.usedGroupCount = usedGroupCount
+        self.groupScore = groupScore
+        self.isNormalized = isNormalized
+        self.weightScale = weightScale
+        self.hasChoiceBias = hasChoiceBias
+        self.leadingDenseLayers = leadingDenseLayers
+    }
 }
 
 extension InferenceError {

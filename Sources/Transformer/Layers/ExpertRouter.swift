@@ -2,13 +2,18 @@ import Kernels
 
 /// Chooses the experts of each token from the router's logits. All in f32, ties go to the lower index, and a token's
 /// choice depends on its own logits only.
-struct ExpertRouter {
+package struct ExpertRouter {
     let shape: ExpertConfiguration
     /// Takes part in the choice only, [E].
-    let choiceBias: AlignedVector?
+    let choiceBias: AlignedBuffer<Float>?
+
+    package init(shape: ExpertConfiguration, choiceBias: AlignedBuffer<Float>?) {
+        self.shape = shape
+        self.choiceBias = choiceBias
+    }
 
     /// Floats of scratch that `choose` needs.
-    static func scratchCount(_ shape: ExpertConfiguration) -> Int { 2 * shape.count + shape.groupCount }
+    package static func scratchCount(_ shape: ExpertConfiguration) -> Int { 2 * shape.count + shape.groupCount }
 
     /// Chooses for one token.
     ///
@@ -17,19 +22,23 @@ struct ExpertRouter {
     ///   - scratch: `scratchCount` floats.
     ///   - experts: [used], written, in the order chosen.
     ///   - weights: [used], written.
-    func choose(
+    package func choose(
         _ logits: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>, experts: UnsafeMutablePointer<Int32>,
         weights: UnsafeMutablePointer<Float>, kernels: KernelSet
     ) {
         let scores = scratch
         let choice = scratch + shape.count
         score(logits, into: scores, kernels: kernels)
-        for expert in 0..<shape.count { choice[expert] = scores[expert] + (choiceBias?.pointer[expert] ?? 0) }
+        for expert in 0..<shape.count {
+            let value = scores[expert] + (choiceBias?.pointer[expert] ?? 0)
+            // Above what was dropped, whatever broken weights make of it.
+            choice[expert] = value > -Float.greatestFiniteMagnitude ? value : -.greatestFiniteMagnitude
+        }
         dropGroups(choice, groupScores: choice + shape.count)
         var sum: Float = 0
         for slot in 0..<shape.usedCount {
             let best = Self.best(choice, count: shape.count)
-            choice[best] = -.infinity
+            choice[best] = .nan
             experts[slot] = Int32(best)
             weights[slot] = scores[best]
             sum += scores[best]
@@ -72,7 +81,7 @@ struct ExpertRouter {
         return choice[best] + second
     }
 
-    /// The lowest index of the largest value; values that are no numbers do not count.
+    /// The lowest index of the largest value; what is no number, such as one chosen before, does not count.
     private static func best(_ values: UnsafePointer<Float>, count: Int) -> Int {
         var best = 0
         for index in 1..<max(1, count) where values[index] > values[best] || values[best].isNaN { best = index }

@@ -143,13 +143,11 @@ struct LayerLoader {
     }
 
     func projection(_ views: [TensorView]) throws -> Projection {
-        try Projection(views.map { try $0.packable(exact: exact) }, exact: exact, pool: pool)
+        try Projection(views, exact: exact, pool: pool)
     }
 
     private func gated(_ gate: TensorView, _ up: TensorView) throws -> GatedProjection {
-        try GatedProjection(
-            gate: gate.packable(exact: exact), up: up.packable(exact: exact), activation: model.activation,
-            exact: exact, pool: pool)
+        try GatedProjection(gate: gate, up: up, activation: model.activation, exact: exact, pool: pool)
     }
 
     private func residual(_ index: Int, _ part: String, columns: Int, postNorm: String) throws -> ResidualProjection {
