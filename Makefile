@@ -3,18 +3,19 @@
 BUILD_FLAGS ?=
 FATHOM := .build/release/fathom
 
-.PHONY: help build test check fmt protos models packages demo bench clean
+.PHONY: help build test sanitize check fmt protos models packages demo bench clean
 
 help:
 	@echo "make demo     everything, from packages to a streamed answer with sources (DEMO_EXIT=1 ends after it)"
 	@echo "make build    release executables in .build/release"
 	@echo "make test     unit, integration and conformance tests"
+	@echo "make sanitize the engine's tests under address, undefined-behaviour and thread sanitizers"
 	@echo "make check    formatting, hygiene, wire contract, Helm chart"
 	@echo "make fmt      format the sources"
 	@echo "make protos   generate Swift from proto/"
 	@echo "make models   fetch and verify the models"
 	@echo "make packages install the Debian packages that are missing"
-	@echo "make bench    measure engine and wire on this machine"
+	@echo "make bench    measure engine, start and wire on this machine"
 	@echo "make clean    remove build output"
 
 packages:
@@ -28,6 +29,9 @@ models: build
 
 test: models
 	scripts/test.sh
+
+sanitize: models
+	scripts/sanitize.sh
 
 check:
 	scripts/check-format.sh
@@ -48,6 +52,7 @@ demo: packages
 bench: models
 	$(FATHOM) bench wire
 	$(FATHOM) bench engine
+	$(FATHOM) bench start
 
 clean:
-	rm -rf .build
+	rm -rf .build .build-asan .build-tsan

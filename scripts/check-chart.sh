@@ -82,6 +82,24 @@ for file in "$rendered"/*.yaml; do
     done
 done
 
+# What the settings of shards must come to: the file, and a line of it.
+holds() {
+    grep -qF -- "$2" "$rendered/$1.yaml" || fail "$1 lacks \"$2\""
+}
+holds default '- "smollm2-135m-instruct=/models/smollm2-135m-instruct/model.gguf"'
+holds default 'command: ["fathom","model","pull","smollm2-135m-instruct"]'
+for line in 'kv-type: f16' 'prefix-cache: true' 'draft-tokens: 8' 'prefill-share: 1.25'; do holds default "    $line"; done
+if grep -q 'memory-budget' "$rendered/default.yaml"; then fail "default has a memory budget"; fi
+holds several-models '- "large=/models/large/model.gguf"'
+holds several-models \
+    'command: ["fathom","model","pull","hf:example/large","large-Q4_0.gguf=model.gguf","--name","large"]'
+holds several-models 'name: model-pull-2'
+for line in 'kv-type: int8' 'prefix-cache: false' 'draft-tokens: 0' 'prefill-share: 0' 'memory-budget: 12GiB' \
+    'max-running: 128'; do
+    holds several-models "    $line"
+done
+say "settings of the shards arrive"
+
 # Bad values must be refused, with the value named.
 refused() {
     if "$helm" template demo "$chart" --set "$1" >"$rendered/refused.txt" 2>&1; then fail "accepted --set $1"; fi
@@ -95,6 +113,12 @@ refused gateway.replicas=-1 replicas
 refused image.pullPolicy=Sometimes pullPolicy
 refused logLevel=loud logLevel
 refused model.source=claim existingClaim
+refused model.more[0].name=large file
+refused shard.kvType=f32 kvType
+refused shard.memoryBudget=much memoryBudget
+refused shard.draftTokens=-1 draftTokens
+refused shard.prefillShare=-1 prefillShare
+refused shard.prefixCache=maybe prefixCache
 refused tls.enabled=true secretName
 refused store.volume.size=big size
 refused unknown.key=1 unknown

@@ -77,7 +77,7 @@ CK_INLINE void CK_NAME(refine_block)(v16 a, v16 b, ck_act_block *block, ck_act_b
     block->refined = 1;
 }
 
-static void CK_NAME(ck_quantize_row)(const float *x, size_t columns, ck_act_block *blocks) {
+static void CK_NAME(ck_quantize_row)(const float *x, size_t columns, float refine_ratio, ck_act_block *blocks) {
     const size_t count = (columns + CK_BLOCK - 1) / CK_BLOCK;
     float squares = 0;
     v16 low, high;
@@ -88,7 +88,7 @@ static void CK_NAME(ck_quantize_row)(const float *x, size_t columns, ck_act_bloc
     }
     // A block's rounding error grows with the square of its scale. Rows of a transformer have a few outlying values,
     // and the blocks that hold them carry most of the row's error: those are quantised twice.
-    const float limit = CK_REFINE_RATIO * squares / (float)count;
+    const float limit = refine_ratio * squares / (float)count;
     for (size_t b = 0; b < count; b++) {
         ck_act_block *block = blocks + b, *refinement = blocks + count + b;
         if (!(block->scale * block->scale > limit)) {
@@ -123,18 +123,37 @@ static void CK_NAME(ck_add)(const float *x, size_t n, float *out) {
     for (; i < n; i++) out[i] += x[i];
 }
 
-CK_INLINE v16 CK_NAME(silu_mul16)(v16 gate, v16 up) {
-    return gate / (v16_splat(1.0f) + v16_exp(-gate)) * up;
+static void CK_NAME(ck_add_scaled)(const float *x, float scale, size_t n, float *out) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store(out + i, v16_fma(v16_splat(scale), v16_load(x + i), v16_load(out + i)));
+    for (; i < n; i++) out[i] = __builtin_fmaf(scale, x[i], out[i]);
 }
 
-static void CK_NAME(ck_silu_mul)(const float *gate, const float *up, size_t n, float *out) {
-    size_t i = 0;
-    for (; i + 16 <= n; i += 16) v16_store(out + i, CK_NAME(silu_mul16)(v16_load(gate + i), v16_load(up + i)));
-    if (i < n) {
-        const v16 y = CK_NAME(silu_mul16)(v16_load_part(gate + i, n - i, 0), v16_load_part(up + i, n - i, 0));
-        v16_store_part(out + i, n - i, y);
-    }
+CK_INLINE v16 CK_NAME(silu)(v16 x) {
+    return x / (v16_splat(1.0f) + v16_exp(-x));
 }
+
+/// x / 2 * (1 + tanh(u)) with u = sqrt(2 / pi) * (x + 0.044715 x^3), written as x / (1 + exp(-2 u)), which loses no
+/// digits where tanh(u) is near -1.
+CK_INLINE v16 CK_NAME(gelu)(v16 x) {
+    const v16 u = v16_fma(x * x * x, v16_splat(0.044715f), x);
+    return x / (v16_splat(1.0f) + v16_exp(u * v16_splat(-1.5957691216057308f)));
+}
+
+#define CK_GATE(NAME, ACTIVATION)                                                                                      \
+    static void CK_NAME(NAME)(const float *gate, const float *up, size_t n, float *out) {                              \
+        size_t i = 0;                                                                                                  \
+        for (; i + 16 <= n; i += 16) {                                                                                 \
+            v16_store(out + i, CK_NAME(ACTIVATION)(v16_load(gate + i)) * v16_load(up + i));                            \
+        }                                                                                                              \
+        if (i < n) {                                                                                                   \
+            const v16 y = CK_NAME(ACTIVATION)(v16_load_part(gate + i, n - i, 0));                                      \
+            v16_store_part(out + i, n - i, y * v16_load_part(up + i, n - i, 0));                                       \
+        }                                                                                                              \
+    }
+
+CK_GATE(ck_silu_mul, silu)
+CK_GATE(ck_gelu_mul, gelu)
 
 static void CK_NAME(ck_rope_interleaved)(float *x, size_t heads, size_t head_width, size_t rotary, const float *cosine,
                                          const float *sine) {
@@ -285,6 +304,44 @@ CK_FLOAT_PRODUCT(product_f32, float, v16_load)
 CK_FLOAT_PRODUCT(product_f16, uint16_t, v16_load_half)
 CK_FLOAT_PRODUCT(product_bf16, uint16_t, v16_load_bfloat)
 
+/// Sixteen E4M3 values times 2^-8: their bits are those of an f16 whose exponent is that much smaller.
+CK_INLINE v16 CK_NAME(load_f8)(const uint8_t *p) {
+    typedef uint8_t u8x16 __attribute__((vector_size(16), aligned(1)));
+    const u16x16 x = __builtin_convertvector(*(const u8x16 *)p, u16x16);
+    return v16_from_half((x & 0x80) << 8 | (x & 0x7f) << 7);
+}
+
+/// The same sums over F8 records; weights are rounded to f32 once, as scale * value.
+CK_INLINE void CK_NAME(product_f8)(const uint8_t *w, size_t padded, const float *x, const size_t tokens, size_t valid,
+                                   float *out, size_t out_stride, ck_store store) {
+    v16 sum[CK_FLOAT_TILE][4];
+    _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {
+        _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++) sum[t][i] = v16_splat(0);
+    }
+    for (size_t k = 0; k < padded; w += CK_ROWS * CK_BLOCK) {
+        const v16 scale = v16_load((const float *)w) * 256.0f;
+        w += CK_ROWS * sizeof(float);
+        for (size_t b = 0; b < CK_BLOCK; b += 4, k += 4) {
+            _Pragma("clang loop unroll(full)") for (int i = 0; i < 4; i++) {
+                const v16 weights = CK_NAME(load_f8)(w + (b + (size_t)i) * CK_ROWS) * scale;
+                _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {
+                    sum[t][i] = v16_fma(weights, v16_splat(x[t * padded + k + (size_t)i]), sum[t][i]);
+                }
+            }
+        }
+    }
+    _Pragma("clang loop unroll(full)") for (size_t t = 0; t < tokens; t++) {
+        v16 y = (sum[t][0] + sum[t][1]) + (sum[t][2] + sum[t][3]);
+        float *target = out + t * out_stride;
+        if (store == CK_ACCUMULATE) y = (valid == 16 ? v16_load(target) : v16_load_part(target, valid, 0)) + y;
+        if (valid == 16) {
+            v16_store(target, y);
+        } else {
+            v16_store_part(target, valid, y);
+        }
+    }
+}
+
 #define CK_FLOAT_TILES(NAME, ELEMENT)                                                                                  \
     for (size_t t = 0; t < tokens;) {                                                                                  \
         const size_t left = tokens - t;                                                                                \
@@ -314,6 +371,8 @@ static void CK_NAME(ck_matmul_f)(const ck_matrix *w, size_t panel_begin, size_t 
             CK_FLOAT_TILES(product_f16, uint16_t) break;
         case CK_BF16:
             CK_FLOAT_TILES(product_bf16, uint16_t) break;
+        case CK_F8:
+            CK_FLOAT_TILES(product_f8, uint8_t) break;
         default:
             break;
         }

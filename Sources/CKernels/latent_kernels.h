@@ -4,18 +4,23 @@
 // Rows of the cache lie as they are, [16 positions, width] a block. A score is summed over the width in 16 lanes
 // (element i in lane i mod 16) that end in v16_sums, times scale; attention_softmax.h says what else is fixed. Past the
 // end of a width that is not whole vectors the query counts as zero, and what the cache has there is always finite.
+//
+// Measured with AVX-512, width 576, value width 512, f16, partitions, one core of Zen 5, in Gflop/s: 5 heads 197, 16
+// heads 210, 128 heads 214; 16 heads over 16,000 positions 207, and 140 without the prefetch of the next pair. f32:
+// 201. AVX2: 86 to 99.
 
 /// A row and what its query has past its whole vectors, filled up with zeros.
 typedef struct CK_NAME(latent_row) {
     float tail[16];
 } CK_NAME(latent_row);
 
-// Scores of one block for `rows` rows (a constant after inlining).
-CK_INLINE void CK_NAME(latent_scores)(const ck_latent *a, const uint8_t *block, size_t start,
+// Scores of one block for `rows` rows (a constant after inlining). `next` is the block that will be needed in its
+// place.
+CK_INLINE void CK_NAME(latent_scores)(const ck_latent *a, const uint8_t *block, const uint8_t *next, size_t start,
                                       const CK_NAME(attention_row) * row, const CK_NAME(latent_row) * extra, v16 *out,
                                       const size_t rows, const ck_kv_kind kind) {
     float lanes[CK_ATTENTION_ROWS][16][16] __attribute__((aligned(64)));
-    const size_t whole = a->width / 16 * 16;
+    const size_t whole = a->width / 16 * 16, bytes = ck_kv_element_bytes(kind);
     for (size_t j = 0; j < CK_KV_BLOCK; j += CK_LATENT_POSITIONS) {
         v16 sum[CK_ATTENTION_ROWS][CK_LATENT_POSITIONS], c[CK_LATENT_POSITIONS];
         _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) {
@@ -26,6 +31,11 @@ CK_INLINE void CK_NAME(latent_scores)(const ck_latent *a, const uint8_t *block, 
         for (size_t d = 0; d < a->width; d += 16) {
             _Pragma("clang loop unroll(full)") for (size_t p = 0; p < CK_LATENT_POSITIONS; p++) {
                 c[p] = CK_NAME(load_kv)(block, (j + p) * a->width + d, kind);
+            }
+            // As many bytes as were just read, a line at a time.
+            const size_t read = (j * a->width + d * CK_LATENT_POSITIONS) * bytes;
+            for (size_t line = 0; line < 16 * CK_LATENT_POSITIONS * bytes; line += 64) {
+                __builtin_prefetch(next + read + line);
             }
             _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) {
                 const v16 q = v16_load(d < whole ? row[r].query + d : extra[r].tail);
@@ -81,17 +91,19 @@ CK_INLINE void CK_NAME(latent_add)(const ck_latent *a, const uint8_t *block0, co
     }
 }
 
-// Blocks `first` and, when `both`, `first + 1` for `rows` rows.
-CK_INLINE void CK_NAME(latent_pair)(const ck_latent *a, size_t first, const bool both, CK_NAME(attention_row) * row,
-                                    const CK_NAME(latent_row) * extra, float (*sums)[CK_VALUE_WIDTH], const size_t rows,
-                                    const ck_kv_kind kind) {
+// Blocks `first` and, when `both`, `first + 1` for `rows` rows. Blocks below `known` may be fetched ahead.
+CK_INLINE void CK_NAME(latent_pair)(const ck_latent *a, size_t first, const bool both, size_t known,
+                                    CK_NAME(attention_row) * row, const CK_NAME(latent_row) * extra,
+                                    float (*sums)[CK_VALUE_WIDTH], const size_t rows, const ck_kv_kind kind) {
     const size_t block_bytes = CK_KV_BLOCK * a->width * ck_kv_element_bytes(kind);
     const uint8_t *block0 = a->cache + (size_t)a->block_table[first] * block_bytes;
     const uint8_t *block1 = both ? a->cache + (size_t)a->block_table[first + 1] * block_bytes : NULL;
+    const uint8_t *next0 = first + 2 < known ? a->cache + (size_t)a->block_table[first + 2] * block_bytes : block0;
+    const uint8_t *next1 = first + 3 < known ? a->cache + (size_t)a->block_table[first + 3] * block_bytes : block0;
     v16 score[2][CK_ATTENTION_ROWS];
-    CK_NAME(latent_scores)(a, block0, first * CK_KV_BLOCK, row, extra, score[0], rows, kind);
+    CK_NAME(latent_scores)(a, block0, next0, first * CK_KV_BLOCK, row, extra, score[0], rows, kind);
     if (both) {
-        CK_NAME(latent_scores)(a, block1, (first + 1) * CK_KV_BLOCK, row, extra, score[1], rows, kind);
+        CK_NAME(latent_scores)(a, block1, next1, (first + 1) * CK_KV_BLOCK, row, extra, score[1], rows, kind);
     } else {
         _Pragma("clang loop unroll(full)") for (size_t r = 0; r < rows; r++) {
             score[1][r] = v16_splat(-__builtin_inff());
@@ -137,12 +149,14 @@ CK_INLINE void CK_NAME(latent_partition)(const ck_latent *a, size_t partition, C
     size_t common = least == most ? most + 1 : (least + 1) / 2 * 2;
     if (common > limit) common = limit;
     size_t b = begin;
-    for (; b < common; b += 2) CK_NAME(latent_pair)(a, b, b + 1 < common, row, extra, sums, rows, kind);
+    for (; b < common; b += 2) {
+        CK_NAME(latent_pair)(a, b, b + 1 < common, most + 1, row, extra, sums, rows, kind);
+    }
     for (size_t r = 0; r < rows; r++) {
         size_t end = row[r].limit / CK_KV_BLOCK + 1;
         if (end > limit) end = limit;
         for (size_t rest = b; rest < end; rest += 2) {
-            CK_NAME(latent_pair)(a, rest, rest + 1 < end, row + r, extra + r, sums + r, 1, kind);
+            CK_NAME(latent_pair)(a, rest, rest + 1 < end, end, row + r, extra + r, sums + r, 1, kind);
         }
     }
 }

@@ -43,14 +43,23 @@ CK_INLINE __m256i CK_NAME(group)(const ck_weight_kind kind, const uint8_t *quant
         return _mm256_or_si256(CK_NAME(bits)(pairs, pair + 3, 24), CK_NAME(bits)(quants + CK_PAIRS, bit + 5, 32));
     case CK_Q2_K:
         return CK_NAME(bits)(pairs, pair, 3);
+    case CK_IQ4_NL: {
+        const __m256i levels = _mm256_broadcastsi128_si256(_mm_setr_epi8(CK_IQ4_SIGNED));
+        return _mm256_shuffle_epi8(levels, CK_NAME(bits)(nibbles, nibble, 15));
+    }
     default:
         return CK_NAME(bits)(nibbles, nibble, 15);
     }
 }
 
-/// The start of a sum: nothing for Q8_0, whose weights are made signed.
+/// Whether weights may take all of a byte.
+CK_INLINE bool CK_NAME(wide)(const ck_weight_kind kind) {
+    return kind == CK_Q8_0 || kind == CK_IQ4_NL;
+}
+
+/// The start of a sum: nothing for wide weights, which are made signed.
 CK_INLINE __m256i CK_NAME(start)(const ck_weight_kind kind, const ck_act_block *a, const size_t part) {
-    return _mm256_set1_epi32(kind == CK_Q8_0 ? 0 : ck_zero_sum(kind, a, part));
+    return _mm256_set1_epi32(CK_NAME(wide)(kind) ? 0 : ck_zero_sum(kind, a, part));
 }
 
 /// Scales of part `part` of block `i` of a record, rows 8 * half..<8 * half + 8.
@@ -88,14 +97,15 @@ CK_INLINE void CK_NAME(dots)(const ck_weight_kind kind, const uint8_t *quants, c
     const __m256i ones = _mm256_set1_epi16(1), offset = _mm256_set1_epi8(-128);
     const bool halved = ck_layout_of(kind).halved;
     const bool nibbles = kind == CK_Q4_0 || kind == CK_Q4_1 || kind == CK_Q4_K;
-    const size_t run = nibbles ? 8 : kind == CK_Q8_0 ? 1 : kind == CK_Q3_K || kind == CK_Q6_K ? 2 : 4;
+    const bool wide = CK_NAME(wide)(kind);
+    const size_t run = nibbles ? 8 : wide ? 1 : kind == CK_Q3_K || kind == CK_Q6_K ? 2 : 4;
     __m256i sum[CK_TILE];
     CK_UNROLL for (size_t g = part * 4; g < (halved ? part * 4 + 4 : 8); g++) {
         const __m256i w = CK_NAME(group)(kind, quants, g), value = _mm256_xor_si256(w, offset);
-        const __m256i magnitude = kind == CK_Q8_0 ? _mm256_abs_epi8(value) : w;
+        const __m256i magnitude = wide ? _mm256_abs_epi8(value) : w;
         CK_UNROLL for (size_t t = 0; t < tokens; t++) {
             __m256i x = CK_NAME(four)(a + t * stride, g);
-            if (kind == CK_Q8_0) x = _mm256_sign_epi8(x, value);
+            if (wide) x = _mm256_sign_epi8(x, value);
             const __m256i product = _mm256_maddubs_epi16(magnitude, x);
             sum[t] = g % run == 0 ? product : _mm256_add_epi16(sum[t], product);
             if (g % run == run - 1) dot[t] = _mm256_add_epi32(dot[t], _mm256_madd_epi16(sum[t], ones));
@@ -183,12 +193,14 @@ CK_TILES(CK_Q3_K)
 CK_TILES(CK_Q4_K)
 CK_TILES(CK_Q5_K)
 CK_TILES(CK_Q6_K)
+CK_TILES(CK_IQ4_NL)
 
 #define CK_TILE_ROW(KIND)                                                                                              \
     [KIND] = {CK_NAME(tile_##KIND##_1), CK_NAME(tile_##KIND##_2), CK_NAME(tile_##KIND##_3), CK_NAME(tile_##KIND##_4)}
 static const CK_NAME(tile_function) CK_NAME(tiles)[CK_F32][CK_TILE] = {
-    CK_TILE_ROW(CK_Q4_0), CK_TILE_ROW(CK_Q4_1), CK_TILE_ROW(CK_Q5_0), CK_TILE_ROW(CK_Q5_1), CK_TILE_ROW(CK_Q8_0),
-    CK_TILE_ROW(CK_Q2_K), CK_TILE_ROW(CK_Q3_K), CK_TILE_ROW(CK_Q4_K), CK_TILE_ROW(CK_Q5_K), CK_TILE_ROW(CK_Q6_K)};
+    CK_TILE_ROW(CK_Q4_0), CK_TILE_ROW(CK_Q4_1), CK_TILE_ROW(CK_Q5_0),  CK_TILE_ROW(CK_Q5_1),
+    CK_TILE_ROW(CK_Q8_0), CK_TILE_ROW(CK_Q2_K), CK_TILE_ROW(CK_Q3_K),  CK_TILE_ROW(CK_Q4_K),
+    CK_TILE_ROW(CK_Q5_K), CK_TILE_ROW(CK_Q6_K), CK_TILE_ROW(CK_IQ4_NL)};
 
 static void CK_NAME(ck_matmul_q)(const ck_matrix *w, size_t panel_begin, size_t panel_end,
                                  const ck_act_block *activations, size_t tokens, float *out, size_t out_stride,

@@ -62,6 +62,10 @@ CK_INLINE __m512i CK_NAME(group)(const ck_weight_kind kind, const uint8_t *quant
         return _mm512_or_si512(CK_NAME(bits)(pairs, pair + 3, 24), CK_NAME(bits)(quants + CK_PAIRS, bit + 5, 32));
     case CK_Q2_K:
         return CK_NAME(bits)(pairs, pair, 3);
+    case CK_IQ4_NL: {
+        const __m512i levels = _mm512_broadcast_i32x4(_mm_setr_epi8(CK_IQ4_SIGNED));
+        return _mm512_shuffle_epi8(levels, CK_NAME(bits)(nibbles, nibble, 15));
+    }
     default:
         return CK_NAME(bits)(nibbles, nibble, 15);
     }
@@ -104,16 +108,18 @@ CK_INLINE void CK_NAME(start_dots)(const ck_weight_kind kind, const ck_act_block
     }
 }
 
-/// Adds the products of one part's groups with token blocks `a` to `dot` and, if given, with `b` to `rest`. `quants[p]`
-/// are those of a block of panel p.
+/// Adds the products of one part's groups with token blocks `a` to `dot` and, if given, with `b` to `rest`; keeps the
+/// unpacked weights if `kept` is given. `quants[p]` are those of a block of panel p.
 CK_INLINE void CK_NAME(add_dots)(const ck_weight_kind kind, const uint8_t *const quants[2], const ck_act_block *a,
                                  const ck_act_block *b, size_t stride, const size_t panels, const size_t tokens,
-                                 const size_t part, __m512i dot[2][CK_TILE], __m512i rest[2][CK_TILE]) {
+                                 const size_t part, __m512i dot[2][CK_TILE], __m512i rest[2][CK_TILE],
+                                 __m512i (*kept)[2]) {
     const ck_layout layout = ck_layout_of(kind);
     CK_UNROLL for (size_t g = part * 4; g < (layout.halved ? part * 4 + 4 : 8); g++) {
         __m512i w[2];
         CK_UNROLL for (size_t p = 0; p < panels; p++) {
             w[p] = CK_NAME(group)(kind, quants[p], g);
+            if (kept != NULL) kept[g][p] = w[p];
             if (g * 64 < layout.block_bytes) CK_PREFETCH(quants[p] + g * 64);
         }
         CK_UNROLL for (size_t t = 0; t < tokens; t++) {
@@ -122,6 +128,39 @@ CK_INLINE void CK_NAME(add_dots)(const ck_weight_kind kind, const uint8_t *const
             if (rest == NULL) continue;
             const __m512i y = CK_NAME(four)(b + t * stride, g);
             CK_UNROLL for (size_t p = 0; p < panels; p++) rest[p][t] = _mm512_dpbusd_epi32(rest[p][t], w[p], y);
+        }
+    }
+}
+
+/// dot = 256 dot + the products of the refinements `r` of the tokens in `refined`, with the weights that `add_dots`
+/// kept.
+CK_INLINE void CK_NAME(refine_few)(const ck_weight_kind kind, const __m512i (*kept)[2], const ck_act_block *r,
+                                   size_t stride, const size_t panels, const size_t tokens, uint32_t refined,
+                                   __m512i dot[2][CK_TILE]) {
+    // By way of memory, because the index of a token is not a constant; masked additions are up to 15 % slower.
+    __m512i rest[CK_TILE][2];
+    CK_UNROLL for (size_t t = 0; t < tokens; t++) {
+        CK_UNROLL for (size_t p = 0; p < panels; p++) rest[t][p] = _mm512_setzero_si512();
+    }
+    for (; refined != 0; refined &= refined - 1) {
+        const size_t t = (size_t)__builtin_ctz(refined);
+        // Two chains of sums for each panel, because little else is at hand to hide their latency.
+        __m512i sum[2][2];
+        CK_UNROLL for (size_t p = 0; p < panels; p++) {
+            sum[0][p] = _mm512_set1_epi32(ck_zero_sum(kind, r + t * stride, 0));
+            sum[1][p] = _mm512_setzero_si512();
+        }
+        CK_UNROLL for (size_t g = 0; g < 8; g++) {
+            const __m512i x = CK_NAME(four)(r + t * stride, g);
+            CK_UNROLL for (size_t p = 0; p < panels; p++) {
+                sum[g % 2][p] = _mm512_dpbusd_epi32(sum[g % 2][p], kept[g][p], x);
+            }
+        }
+        CK_UNROLL for (size_t p = 0; p < panels; p++) rest[t][p] = _mm512_add_epi32(sum[0][p], sum[1][p]);
+    }
+    CK_UNROLL for (size_t t = 0; t < tokens; t++) {
+        CK_UNROLL for (size_t p = 0; p < panels; p++) {
+            dot[p][t] = _mm512_add_epi32(_mm512_slli_epi32(dot[p][t], 8), rest[t][p]);
         }
     }
 }
@@ -139,33 +178,40 @@ CK_INLINE void CK_NAME(tile)(const ck_weight_kind kind, const size_t panels, con
     }
     for (size_t b = 0; b < blocks; b += layout.blocks) {
         for (size_t i = 0; i < layout.blocks; i++, a++) {
-            // A block is refined when any token of the tile has a refinement; the others add exact zeros.
-            int32_t refined = 0;
-            CK_UNROLL for (size_t t = 0; t < tokens; t++) refined |= a[t * stride].refined;
+            // Bit t: token t's block has a refinement. Then all tokens of the tile are summed in its finer steps.
+            uint32_t refined = 0;
+            CK_UNROLL for (size_t t = 0; t < tokens; t++) refined |= (uint32_t)a[t * stride].refined << t;
             const uint8_t *quants[2];
             CK_UNROLL for (size_t p = 0; p < panels; p++) {
                 quants[p] = record[p] + layout.header + i * layout.block_bytes;
                 if (layout.trailer > 0) CK_PREFETCH(quants[p] + layout.block_bytes + layout.trailer - 32);
             }
             CK_UNROLL for (size_t part = 0; part < (layout.halved ? 2 : 1); part++) {
-                __m512i dot[2][CK_TILE], rest[2][CK_TILE];
+                __m512i dot[2][CK_TILE];
                 __m512 d[2];
                 CK_NAME(start_dots)(kind, a, stride, panels, tokens, part, dot);
-                if (!refined) {
-                    CK_NAME(add_dots)(kind, quants, a, NULL, stride, panels, tokens, part, dot, NULL);
-                    CK_UNROLL for (size_t p = 0; p < panels; p++) d[p] = CK_NAME(scales)(kind, record[p], i, part);
+                const ck_act_block *r = a + blocks;
+                // A single refined token takes a product of its own; of two or more the sums of all tokens are made at
+                // once, where the others add exact zeros.
+                if (refined == 0) {
+                    CK_NAME(add_dots)(kind, quants, a, NULL, stride, panels, tokens, part, dot, NULL, NULL);
+                } else if (!layout.halved && tokens > 2 && (refined & (refined - 1)) == 0) {
+                    __m512i kept[8][2];
+                    CK_NAME(add_dots)(kind, quants, a, NULL, stride, panels, tokens, part, dot, NULL, kept);
+                    CK_NAME(refine_few)(kind, kept, r, stride, panels, tokens, refined, dot);
                 } else {
-                    const ck_act_block *r = a + blocks;
+                    __m512i rest[2][CK_TILE];
                     CK_NAME(start_dots)(kind, r, stride, panels, tokens, part, rest);
-                    CK_NAME(add_dots)(kind, quants, a, r, stride, panels, tokens, part, dot, rest);
+                    CK_NAME(add_dots)(kind, quants, a, r, stride, panels, tokens, part, dot, rest, NULL);
                     CK_UNROLL for (size_t t = 0; t < tokens; t++) {
                         CK_UNROLL for (size_t p = 0; p < panels; p++) {
                             dot[p][t] = _mm512_add_epi32(_mm512_slli_epi32(dot[p][t], 8), rest[p][t]);
                         }
                     }
-                    CK_UNROLL for (size_t p = 0; p < panels; p++) {
-                        d[p] = _mm512_mul_ps(CK_NAME(scales)(kind, record[p], i, part), _mm512_set1_ps(0x1p-8f));
-                    }
+                }
+                CK_UNROLL for (size_t p = 0; p < panels; p++) {
+                    d[p] = CK_NAME(scales)(kind, record[p], i, part);
+                    if (refined != 0) d[p] = _mm512_mul_ps(d[p], _mm512_set1_ps(0x1p-8f));
                 }
                 CK_UNROLL for (size_t p = 0; p < panels; p++) {
                     CK_UNROLL for (size_t t = 0; t < tokens; t++) {
@@ -221,12 +267,14 @@ CK_TILES(CK_Q3_K)
 CK_TILES(CK_Q4_K)
 CK_TILES(CK_Q5_K)
 CK_TILES(CK_Q6_K)
+CK_TILES(CK_IQ4_NL)
 
 #define CK_TILE_ROW(KIND)                                                                                              \
     [KIND] = {CK_NAME(tile_##KIND##_1), CK_NAME(tile_##KIND##_2), CK_NAME(tile_##KIND##_3), CK_NAME(tile_##KIND##_4)}
 static const CK_NAME(tile_function) CK_NAME(tiles)[CK_F32][CK_TILE] = {
-    CK_TILE_ROW(CK_Q4_0), CK_TILE_ROW(CK_Q4_1), CK_TILE_ROW(CK_Q5_0), CK_TILE_ROW(CK_Q5_1), CK_TILE_ROW(CK_Q8_0),
-    CK_TILE_ROW(CK_Q2_K), CK_TILE_ROW(CK_Q3_K), CK_TILE_ROW(CK_Q4_K), CK_TILE_ROW(CK_Q5_K), CK_TILE_ROW(CK_Q6_K)};
+    CK_TILE_ROW(CK_Q4_0), CK_TILE_ROW(CK_Q4_1), CK_TILE_ROW(CK_Q5_0),  CK_TILE_ROW(CK_Q5_1),
+    CK_TILE_ROW(CK_Q8_0), CK_TILE_ROW(CK_Q2_K), CK_TILE_ROW(CK_Q3_K),  CK_TILE_ROW(CK_Q4_K),
+    CK_TILE_ROW(CK_Q5_K), CK_TILE_ROW(CK_Q6_K), CK_TILE_ROW(CK_IQ4_NL)};
 
 static void CK_NAME(ck_matmul_q)(const ck_matrix *w, size_t panel_begin, size_t panel_end,
                                  const ck_act_block *activations, size_t tokens, float *out, size_t out_stride,

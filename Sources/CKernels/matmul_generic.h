@@ -34,7 +34,15 @@ static uint32_t CK_NAME(four)(ck_weight_kind kind, const uint8_t *quants, size_t
     default:
         break;
     }
-    const uint32_t nibbles = CK_NAME(bits)(quants, g % 4, r, g / 4 * 4, 15);
+    uint32_t nibbles = CK_NAME(bits)(quants, g % 4, r, g / 4 * 4, 15);
+    if (kind == CK_IQ4_NL) {
+        static const uint8_t levels[16] = {CK_IQ4_LEVELS};
+        uint8_t four[4];
+        memcpy(four, &nibbles, sizeof four);
+        for (size_t i = 0; i < 4; i++) four[i] = levels[four[i]];
+        memcpy(&nibbles, four, sizeof nibbles);
+        return nibbles;
+    }
     quants += CK_NIBBLES;
     switch (kind) {
     case CK_Q5_0:
@@ -77,6 +85,7 @@ static void CK_NAME(read_block)(ck_weight_kind kind, const uint8_t *record, size
             case CK_Q4_0:
             case CK_Q5_0:
             case CK_Q8_0:
+            case CK_IQ4_NL:
                 scale = CK_NAME(half)(trailer, r);
                 break;
             case CK_Q4_K:

@@ -10,6 +10,16 @@
 
 enum { CK_HUGE_PAGE = 2 << 20 };
 
+// Under AddressSanitizer everything comes from the heap, where it sees what lies past an end.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CK_MAPPED_FROM SIZE_MAX
+#endif
+#endif
+#ifndef CK_MAPPED_FROM
+#define CK_MAPPED_FROM CK_HUGE_PAGE
+#endif
+
 static size_t rounded(size_t bytes, size_t unit) {
     return (bytes + unit - 1) / unit * unit;
 }
@@ -32,7 +42,7 @@ static void *map_huge(size_t bytes) {
 
 void *ck_allocate(size_t bytes) {
     if (bytes == 0 || bytes > SIZE_MAX / 2) return NULL;
-    if (bytes >= CK_HUGE_PAGE) return map_huge(bytes);
+    if (bytes >= CK_MAPPED_FROM) return map_huge(bytes);
     const size_t size = rounded(bytes, 64);
     void *memory = NULL;
     if (posix_memalign(&memory, 64, size) != 0) return NULL;
@@ -41,7 +51,7 @@ void *ck_allocate(size_t bytes) {
 
 void ck_release(void *memory, size_t bytes) {
     if (memory == NULL) return;
-    if (bytes >= CK_HUGE_PAGE) {
+    if (bytes >= CK_MAPPED_FROM) {
         munmap(memory, rounded(bytes, CK_HUGE_PAGE));
     } else {
         free(memory);

@@ -11,6 +11,8 @@ size_t ck_record_bytes(ck_weight_kind kind) {
     case CK_F16:
     case CK_BF16:
         return CK_ROWS * CK_BLOCK * 2;
+    case CK_F8:
+        return CK_ROWS * sizeof(float) + CK_ROWS * CK_BLOCK;
     default:
         return ck_layout_bytes(ck_layout_of(kind));
     }
@@ -46,6 +48,8 @@ int ck_kind_of_type(uint32_t ggml_type) {
         return CK_Q5_K;
     case 14:
         return CK_Q6_K;
+    case 20:
+        return CK_IQ4_NL;
     case 30:
         return CK_BF16;
     default:
@@ -244,8 +248,8 @@ static void pack_record(ck_weight_kind kind, const uint8_t *source, size_t r, ui
 /// Bytes of one row's block in the file.
 static size_t source_bytes(ck_weight_kind kind) {
     static const size_t bytes[CK_F32] = {
-        [CK_Q4_0] = 18, [CK_Q4_1] = 20,  [CK_Q5_0] = 22,  [CK_Q5_1] = 24,  [CK_Q8_0] = 34,
-        [CK_Q2_K] = 84, [CK_Q3_K] = 110, [CK_Q4_K] = 144, [CK_Q5_K] = 176, [CK_Q6_K] = 210};
+        [CK_Q4_0] = 18,  [CK_Q4_1] = 20,  [CK_Q5_0] = 22,  [CK_Q5_1] = 24,  [CK_Q8_0] = 34,  [CK_Q2_K] = 84,
+        [CK_Q3_K] = 110, [CK_Q4_K] = 144, [CK_Q5_K] = 176, [CK_Q6_K] = 210, [CK_IQ4_NL] = 18};
     return bytes[kind];
 }
 
@@ -283,4 +287,19 @@ bool ck_pack_panel(uint32_t ggml_type, const uint8_t *const rows[16], size_t col
         }
     }
     return true;
+}
+
+void ck_pack_f8_panel(const uint8_t *const rows[16], const float *const scales[16], size_t columns, uint8_t *panel) {
+    const size_t blocks = (columns + CK_BLOCK - 1) / CK_BLOCK;
+    for (size_t b = 0; b < blocks; b++, panel += CK_ROWS * sizeof(float) + CK_ROWS * CK_BLOCK) {
+        uint8_t *values = panel + CK_ROWS * sizeof(float);
+        for (size_t r = 0; r < CK_ROWS; r++) {
+            const float scale = scales[r][b];
+            memcpy(panel + r * sizeof scale, &scale, sizeof scale);
+            for (size_t k = 0; k < CK_BLOCK; k++) {
+                const size_t column = b * CK_BLOCK + k;
+                values[k * CK_ROWS + r] = rows[r] != NULL && column < columns ? rows[r][column] : 0;
+            }
+        }
+    }
 }

@@ -31,13 +31,13 @@ typedef struct ck_event {
 typedef struct ck_place {
     _Alignas(64) atomic_int processor;
     atomic_bool waiting;
+    atomic_size_t claims; // chunks of this thread's share that were given away since the last barrier
 } ck_place;
 
 struct ck_pool {
     ck_event region;  // raised when a region starts
     ck_event barrier; // raised when all have arrived
     _Alignas(64) atomic_uint arrived;
-    _Alignas(64) atomic_size_t claims;
     _Alignas(64) void (*body)(void *, size_t);
     void *context;
     atomic_bool stopping;
@@ -121,20 +121,34 @@ static void event_wait(ck_pool *pool, ck_event *event, unsigned old) {
     }
 }
 
+static void reset_claims(ck_pool *pool) {
+    for (size_t i = 0; i < pool->threads; i++) {
+        atomic_store_explicit(&pool->places[i].claims, 0, memory_order_relaxed);
+    }
+}
+
 void ck_pool_barrier(ck_pool *pool) {
     const unsigned generation = atomic_load_explicit(&pool->barrier.value, memory_order_relaxed);
     atomic_store_explicit(&pool->places[thread_index].waiting, true, memory_order_relaxed);
     if (atomic_fetch_add(&pool->arrived, 1) + 1 == pool->threads) {
         atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&pool->claims, 0, memory_order_relaxed);
+        reset_claims(pool);
         event_raise(pool, &pool->barrier);
     } else {
         event_wait(pool, &pool->barrier, generation);
     }
 }
 
-size_t ck_pool_claim(ck_pool *pool) {
-    return atomic_fetch_add_explicit(&pool->claims, 1, memory_order_relaxed);
+// Every thread has a contiguous share and goes through it in order, so that what its kernels fetch ahead past a chunk's
+// end is what it works on next. Who is done takes from the others' shares.
+size_t ck_pool_claim(ck_pool *pool, size_t chunks) {
+    for (size_t i = 0; i < pool->threads; i++) {
+        const size_t owner = (thread_index + i) % pool->threads;
+        const size_t first = chunks * owner / pool->threads, end = chunks * (owner + 1) / pool->threads;
+        const size_t chunk = first + atomic_fetch_add_explicit(&pool->places[owner].claims, 1, memory_order_relaxed);
+        if (chunk < end) return chunk;
+    }
+    return chunks;
 }
 
 size_t ck_pool_threads(const ck_pool *pool) {
@@ -162,7 +176,7 @@ void ck_pool_run(ck_pool *pool, void (*body)(void *context, size_t thread), void
     pool->body = body;
     pool->context = context;
     atomic_store_explicit(&pool->places[0].processor, sched_getcpu(), memory_order_relaxed);
-    atomic_store_explicit(&pool->claims, 0, memory_order_relaxed);
+    reset_claims(pool);
     if (pool->threads > 1) event_raise(pool, &pool->region);
     body(context, 0);
     ck_pool_barrier(pool);

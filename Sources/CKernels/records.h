@@ -23,6 +23,12 @@ enum {
     CK_SUPERBLOCK_BLOCKS = CK_SUPERBLOCK / CK_BLOCK,
 };
 
+/// The values that the nibbles of IQ4_NL stand for, plus 128.
+#define CK_IQ4_LEVELS 1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241
+
+/// The same bytes as signed ones, for intrinsics.
+#define CK_IQ4_SIGNED 1, 24, 45, 63, 79, 93, 106, 118, -127, -115, -103, -90, -75, -59, -39, -15
+
 /// How a kind's weights, bytes of 0...255, become numbers: weight = scale * (q - zero) - minimum.
 typedef struct ck_layout {
     size_t blocks;      ///< blocks in one record
@@ -38,6 +44,7 @@ static inline __attribute__((always_inline)) ck_layout ck_layout_of(ck_weight_ki
     const size_t super = CK_SUPERBLOCK_BLOCKS, super_codes = CK_SUPERBLOCK_BLOCKS * 2 * CK_CODES;
     switch (kind) {
     case CK_Q4_0:
+    case CK_IQ4_NL:
         return (ck_layout){1, 0, CK_NIBBLES, CK_HALVES, false, false};
     case CK_Q4_1:
         return (ck_layout){1, 0, CK_NIBBLES, 2 * CK_HALVES, false, true};
@@ -75,6 +82,7 @@ static inline __attribute__((always_inline)) int32_t ck_zero_sum(ck_weight_kind 
     case CK_Q5_0:
         return a->neg16_sum;
     case CK_Q8_0:
+    case CK_IQ4_NL:
         return a->neg128_sum;
     case CK_Q3_K:
     case CK_Q6_K:

@@ -137,6 +137,19 @@ CK_INLINE v16 v16_load_half(const uint16_t *p) {
 #endif
 }
 
+typedef uint16_t u16x16 __attribute__((vector_size(32)));
+
+/// The values of 16 f16 in a register.
+CK_INLINE v16 v16_from_half(u16x16 x) {
+#if defined(CK_TARGET_AVX512)
+    return (v16)_mm512_cvtph_ps((__m256i)x);
+#else
+    uint16_t halves[16] __attribute__((aligned(32)));
+    *(u16x16 *)halves = x;
+    return v16_load_half(halves);
+#endif
+}
+
 CK_INLINE void v16_store_half(uint16_t *p, v16 x) {
 #if defined(CK_TARGET_AVX512)
     _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph((__m512)x, _MM_FROUND_TO_NEAREST_INT));

@@ -1,8 +1,10 @@
 import COpenBLAS
+import Foundation
 import ModelFiles
 import Tensors
 
-/// The forward pass of a BERT encoder with mean pooling (Devlin et al. 2019; Reimers & Gurevych 2019), in f32 by BLAS.
+/// The forward pass of a BERT encoder (Devlin et al. 2019), in f32 by BLAS: embeddings by mean pooling (Reimers & Gurevych
+/// 2019), or the score of a pair of texts by a classifier over the first token.
 ///
 /// Sequences of different lengths are laid one behind the other, so that the linear layers see one matrix of all
 /// tokens and no padding; attention goes sequence by sequence. Letters: T tokens of the pass, D hidden size, F
@@ -12,6 +14,7 @@ import Tensors
 final class BertModel {
     let configuration: EncoderConfiguration
     private let weights: EncoderWeights
+    private let classifier: ClassifierWeights?
     private var scratch = Scratch()
 
     /// Space of a pass; grows to the largest pass and stays.
@@ -35,12 +38,62 @@ final class BertModel {
     init(configuration: EncoderConfiguration, file: SafetensorsFile) throws {
         self.configuration = configuration
         weights = try EncoderWeights(file: file, configuration: configuration)
+        classifier = try ClassifierWeights(file: file, configuration: configuration)
     }
+
+    /// Whether the model scores pairs of texts.
+    var isClassifier: Bool { classifier != nil }
 
     /// The embeddings of token sequences, each 1...maxPositions ids, unit length.
     ///
     /// - Throws: `invalidInput` for an id outside the vocabulary or a length out of range.
     func embed(_ sequences: [[UInt32]]) throws -> [[Float]] {
+        try run(sequences, types: nil)
+        return pool(sequences)
+    }
+
+    /// The logit of each sequence, 1...maxPositions ids with as many token types.
+    ///
+    /// - Throws: `unsupportedModel` for a model without a classifier; `invalidInput` as `embed(_:)`, and for a token type
+    ///   that the model does not have.
+    func score(_ sequences: [[UInt32]], types: [[UInt32]]) throws -> [Float] {
+        guard let classifier else {
+            throw EncoderError(
+                code: .unsupportedModel, message: "the model has no classifier, expected a cross-encoder")
+        }
+        try run(sequences, types: types)
+        var first = 0
+        return sequences.map { sequence in
+            let hidden = scratch.hidden.base + first * configuration.hiddenSize
+            first += sequence.count
+            return Self.logit(classifier, hidden)
+        }
+    }
+
+    private static func logit(_ classifier: ClassifierWeights, _ hidden: UnsafePointer<Float>) -> Float {
+        let pooled = apply(classifier.pooler, hidden).map { tanhf($0) }
+        return apply(classifier.classifier, pooled)[0]
+    }
+
+    /// W x + b of one row.
+    private static func apply(_ layer: EncoderWeights.Linear, _ input: UnsafePointer<Float>) -> [Float] {
+        (0..<layer.outputs).map { output in
+            let row = layer.weight.base + output * layer.inputs
+            return (0..<layer.inputs).reduce(layer.bias.base[output]) { $0 + row[$1] * input[$1] }
+        }
+    }
+
+    /// Leaves the hidden states of all sequences in the scratch space, one behind the other.
+    private func run(_ sequences: [[UInt32]], types: [[UInt32]]?) throws {
+        try check(sequences, types)
+        let tokens = sequences.reduce(0) { $0 + $1.count }
+        guard tokens > 0 else { return }
+        reserve(tokens: tokens, longest: sequences.map(\.count).max() ?? 0)
+        try lookUp(sequences, types)
+        for layer in weights.layers { forward(layer, sequences, tokens) }
+    }
+
+    private func check(_ sequences: [[UInt32]], _ types: [[UInt32]]?) throws {
         for sequence in sequences {
             guard (1...configuration.maxPositions).contains(sequence.count) else {
                 throw EncoderError(
@@ -53,12 +106,14 @@ final class BertModel {
                     message: "token id \(id) is outside the vocabulary of \(configuration.vocabularySize)")
             }
         }
-        let tokens = sequences.reduce(0) { $0 + $1.count }
-        guard tokens > 0 else { return [] }
-        reserve(tokens: tokens, longest: sequences.map(\.count).max() ?? 0)
-        try lookUp(sequences)
-        for layer in weights.layers { forward(layer, sequences, tokens) }
-        return pool(sequences)
+        guard let types else { return }
+        guard types.map(\.count) == sequences.map(\.count),
+            types.allSatisfy({ $0.allSatisfy { Int($0) < weights.typeCount } })
+        else {
+            throw EncoderError(
+                code: .invalidInput,
+                message: "token types do not fit the tokens, or are not below \(weights.typeCount)")
+        }
     }
 
     private func reserve(tokens: Int, longest: Int) {
@@ -81,16 +136,17 @@ final class BertModel {
         (count + VectorMath.width - 1) / VectorMath.width * VectorMath.width
     }
 
-    /// hidden = LayerNorm(word + position + type)
-    private func lookUp(_ sequences: [[UInt32]]) throws {
+    /// hidden = LayerNorm(word + position + type), of type 0 unless `types` says otherwise.
+    private func lookUp(_ sequences: [[UInt32]], _ types: [[UInt32]]?) throws {
         let width = configuration.hiddenSize
         var row = 0
-        for sequence in sequences {
+        for (index, sequence) in sequences.enumerated() {
             for (position, id) in sequence.enumerated() {
                 let target = scratch.hidden.base + row * width
                 try weights.wordEmbeddings.dequantizedRow(Int(id), into: target)
-                let other = weights.positions.base + position * width
-                for column in 0..<width { target[column] += other[column] }
+                let place = weights.positions.base + position * width
+                let type = weights.types.base + Int(types?[index][position] ?? 0) * width
+                for column in 0..<width { target[column] += place[column] + type[column] }
                 row += 1
             }
         }

@@ -35,8 +35,11 @@ struct EncoderWeights: Sendable {
 
     /// [vocabulary, D], read row by row where the file is mapped: a text touches few of its rows.
     var wordEmbeddings: TensorView
-    /// Position embeddings plus the embedding of token type 0, [positions, D].
+    /// [positions, D]
     var positions: FloatBuffer
+    /// [token types, D]
+    var types: FloatBuffer
+    var typeCount: Int
     var embeddingNorm: LayerNorm
     var layers: [Layer]
 
@@ -48,12 +51,14 @@ struct EncoderWeights: Sendable {
             file: file, prefix: file.tensors["bert.embeddings.word_embeddings.weight"] == nil ? "" : "bert.")
         let width = configuration.hiddenSize
         wordEmbeddings = try reader.view("embeddings.word_embeddings.weight", [configuration.vocabularySize, width])
-        var positionValues = try reader.values(
-            "embeddings.position_embeddings.weight", [configuration.maxPositions, width])
+        positions = FloatBuffer(
+            try reader.values("embeddings.position_embeddings.weight", [configuration.maxPositions, width]))
         let types = try reader.view("embeddings.token_type_embeddings.weight", [nil, width])
-        let typeZero = try types.dequantized().prefix(width)
-        for index in positionValues.indices { positionValues[index] += typeZero[index % width] }
-        positions = FloatBuffer(positionValues)
+        guard types.rows > 0 else {
+            throw EncoderError(code: .unsupportedModel, message: "the model has no token types")
+        }
+        self.types = FloatBuffer(try types.dequantized())
+        typeCount = types.rows
         embeddingNorm = try reader.norm("embeddings.LayerNorm", width)
         layers = try (0..<configuration.layerCount).map { index in
             let layer = "encoder.layer.\(index)"
@@ -69,6 +74,22 @@ struct EncoderWeights: Sendable {
                     ["\(layer).output.dense"], outputs: width, inputs: configuration.intermediateSize),
                 outputNorm: try reader.norm("\(layer).output.LayerNorm", width))
         }
+    }
+}
+
+/// What makes a score of the first token's hidden state: `classifier(tanh(pooler(h)))`, [D] -> [D] -> one logit.
+struct ClassifierWeights: Sendable {
+    var pooler: EncoderWeights.Linear
+    var classifier: EncoderWeights.Linear
+
+    /// nil for a model without a classifier.
+    ///
+    /// - Throws: `unsupportedModel` unless it has one output; errors of the file.
+    init?(file: SafetensorsFile, configuration: EncoderConfiguration) throws {
+        guard file.tensorNames.contains("classifier.weight") else { return nil }
+        let width = configuration.hiddenSize
+        pooler = try WeightReader(file: file, prefix: "bert.").linear(["pooler.dense"], outputs: width, inputs: width)
+        classifier = try WeightReader(file: file, prefix: "").linear(["classifier"], outputs: 1, inputs: width)
     }
 }
 

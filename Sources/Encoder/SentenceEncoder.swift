@@ -36,14 +36,15 @@ package final class SentenceEncoder: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - threads: BLAS threads, 1...256; OpenBLAS keeps one such number per process.
-    ///   - maxTokens: Longest sequence, at most what the model has positions for.
+    ///   - requested: Longest sequence, at most what the model has positions for; nil: 256, or all positions if fewer.
     /// - Throws: `modelUnreadable`, `unsupportedModel`, `invalidInput`; errors of the model's files.
-    package init(directory: String, threads: Int = 1, maxTokens: Int = 256) throws {
+    package init(directory: String, threads: Int = 1, maxTokens requested: Int? = nil) throws {
         guard (1...256).contains(threads) else {
             throw EncoderError(code: .invalidInput, message: "the number of threads must be 1...256, got \(threads)")
         }
         let configuration = try EncoderConfiguration.read(path: "\(directory)/config.json")
-        guard (3...configuration.maxPositions).contains(maxTokens) else {
+        let maxTokens = requested ?? min(256, configuration.maxPositions)
+        guard (3...max(3, configuration.maxPositions)).contains(maxTokens) else {
             throw EncoderError(
                 code: .invalidInput,
                 message: "the sequence length must be 3...\(configuration.maxPositions), got \(maxTokens)")

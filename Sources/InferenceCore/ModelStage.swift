@@ -20,6 +20,8 @@ package protocol ModelStage: AnyObject {
     var kvBlockSize: Int { get }
     /// KV cache blocks of this stage; block ids are `0..<kvBlockCount`.
     var kvBlockCount: Int { get }
+    /// How the KV cache holds numbers, such as "f16". It changes results: stages of one pipeline must agree.
+    var kvType: String { get }
     /// Bytes of weights this stage streams, for display.
     var weightByteCount: Int { get }
     /// Most tokens one batch may hold.

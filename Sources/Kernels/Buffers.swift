@@ -38,6 +38,8 @@ package final class ActivationBuffer: @unchecked Sendable {
         package static let quantized = Forms(rawValue: 1)
         /// f32, for F32, F16 and BF16 weights.
         package static let float = Forms(rawValue: 2)
+        /// With `quantized`: a refinement for every block, which makes some 15 bits of 8 at twice the work.
+        package static let refined = Forms(rawValue: 4)
     }
 
     package let columns: Int
@@ -64,10 +66,28 @@ package final class ActivationBuffer: @unchecked Sendable {
     package func store(_ x: UnsafePointer<Float>, token: Int) {
         precondition(token >= 0 && token < capacity)
         if let quantized {
-            kernels.table.pointee.quantize_row(x, columns, quantized.pointer + token * 2 * blocksPerRow)
+            kernels.table.pointee.quantize_row(
+                x, columns, forms.contains(.refined) ? 0 : CK_REFINE_RATIO, quantized.pointer + token * 2 * blocksPerRow
+            )
         }
         if let float {
             (float.pointer + token * blocksPerRow * 32).update(from: x, count: columns)
+        }
+    }
+
+    /// Copies the rows of other tokens, as prepared, into rows `0..<tokens.count`. The source may have further forms.
+    func copy(_ tokens: UnsafeBufferPointer<Int32>, from source: ActivationBuffer) {
+        precondition(source.columns == columns && source.forms.isSuperset(of: forms) && tokens.count <= capacity)
+        for (row, token) in tokens.enumerated() {
+            precondition(token >= 0 && token < source.capacity)
+            if let quantized, let other = source.quantized {
+                let count = 2 * blocksPerRow
+                (quantized.pointer + row * count).update(from: other.pointer + Int(token) * count, count: count)
+            }
+            if let float, let other = source.float {
+                let count = 32 * blocksPerRow
+                (float.pointer + row * count).update(from: other.pointer + Int(token) * count, count: count)
+            }
         }
     }
 }

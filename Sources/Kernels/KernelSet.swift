@@ -7,6 +7,14 @@ package enum InstructionSet: UInt32, Sendable, CaseIterable {
     case avx512 = 2
 }
 
+/// What the gate of a feed-forward layer goes through before it multiplies.
+package enum GateActivation: Sendable, CaseIterable {
+    /// `x / (1 + exp(-x))`.
+    case silu
+    /// GELU in its approximation by tanh, `gelu_pytorch_tanh` of transformers.
+    case geluTanh
+}
+
 /// The numeric kernels of one instruction set.
 ///
 /// Every set gives bit-identical results; a token's result depends neither on its batch nor on how the work is split
@@ -46,12 +54,34 @@ package struct KernelSet: @unchecked Sendable {
         table.pointee.add(x, count, output)
     }
 
-    /// `output[i] = silu(gate[i]) * up[i]`; may be in place. A fused gate·up matrix needs
-    /// `PackedMatrix.multiplySiluMul` instead.
-    package func siluMul(
-        gate: UnsafePointer<Float>, up: UnsafePointer<Float>, count: Int, into output: UnsafeMutablePointer<Float>
+    /// `output[i] += scale * x[i]`, rounded once.
+    package func addScaled(
+        _ x: UnsafePointer<Float>, scale: Float, to output: UnsafeMutablePointer<Float>, count: Int
     ) {
-        table.pointee.silu_mul(gate, up, count, output)
+        table.pointee.add_scaled(x, scale, count, output)
+    }
+
+    /// `output[i] = activation(gate[i]) * up[i]`; may be in place. A fused gate·up matrix needs
+    /// `PackedMatrix.multiplyGated` instead.
+    package func multiplyGate(
+        _ activation: GateActivation, gate: UnsafePointer<Float>, up: UnsafePointer<Float>, count: Int,
+        into output: UnsafeMutablePointer<Float>
+    ) {
+        switch activation {
+        case .silu: table.pointee.silu_mul(gate, up, count, output)
+        case .geluTanh: table.pointee.gelu_mul(gate, up, count, output)
+        }
+    }
+
+    /// RMS norm of each of `heads` heads `[heads, dh]` in place, with one weight `[dh]` for all: the q and k norms of
+    /// some models.
+    package func rmsNormHeads(
+        _ x: UnsafeMutablePointer<Float>, heads: Int, headWidth: Int, weight: UnsafePointer<Float>, epsilon: Float
+    ) {
+        for head in 0..<heads {
+            let row = x + head * headWidth
+            rmsNorm(row, weight: weight, epsilon: epsilon, count: headWidth, into: row)
+        }
     }
 
     /// Rotates `heads` heads `[heads, dh]` in place.

@@ -34,23 +34,34 @@ package final class PackedMatrix: @unchecked Sendable {
     private let memory: AlignedBuffer<UInt8>
 
     /// Packs one matrix. `pool`, when given, must be idle; packing runs over its threads.
+    /// - Parameter exact: keeps the weights as f32, dequantised, and so reads its input as f32 too: the slow twin.
     /// - Throws: `KernelError` `unsupportedType`, `shapeMismatch`, `resourceExhausted`.
-    package convenience init(_ view: TensorView, pool: ThreadPool? = nil) throws {
-        try self.init(concatenating: [view], pool: pool)
+    package convenience init(_ view: TensorView, exact: Bool = false, pool: ThreadPool? = nil) throws {
+        try self.init(concatenating: [view], exact: exact, pool: pool)
     }
 
     /// Stacks matrices of equal `columns` along the rows, in order, such as Q, K and V. Of different element types, all
-    /// but the last need a multiple of 16 rows.
+    /// but the last need a multiple of 16 rows, unless exact.
     /// - Throws: `KernelError` `unsupportedType`, `shapeMismatch`, `resourceExhausted`.
-    package convenience init(concatenating views: [TensorView], pool: ThreadPool? = nil) throws {
-        try self.init(plan: PackingPlan(concatenating: views), pool: pool)
+    package convenience init(
+        concatenating views: [TensorView], exact: Bool = false, pool: ThreadPool? = nil
+    ) throws {
+        try self.init(plan: PackingPlan(concatenating: views, exact: exact), pool: pool)
     }
 
-    /// Fuses gate and up, both `[F, columns]` of one element type with F a multiple of 16: panel `2i` holds gate rows
-    /// `16i..<16i+16`, panel `2i + 1` the same rows of up. Use with `multiplySiluMul`.
+    /// Fuses gate and up, both `[F, columns]` of one element type (any two if exact): panel `2i` holds gate rows
+    /// `16i..<16i+16`, panel `2i + 1` the same rows of up. Use with `multiplyGated`.
     /// - Throws: `KernelError` `unsupportedType`, `shapeMismatch`, `resourceExhausted`.
-    package convenience init(gate: TensorView, up: TensorView, pool: ThreadPool? = nil) throws {
-        try self.init(plan: PackingPlan(gate: gate, up: up), pool: pool)
+    package convenience init(
+        gate: TensorView, up: TensorView, exact: Bool = false, pool: ThreadPool? = nil
+    ) throws {
+        try self.init(plan: PackingPlan(gate: gate, up: up, exact: exact), pool: pool)
+    }
+
+    /// Memory that a matrix of such a type will take, or nil when it cannot be packed.
+    package static func byteCount(of view: TensorView, exact: Bool = false) -> Int? {
+        guard let storage = try? PanelStorage(view, exact: exact) else { return nil }
+        return (view.rows + panelRows - 1) / panelRows * storage.panelBytes(columns: view.columns)
     }
 
     private init(plan: PackingPlan, pool: ThreadPool?) throws {
@@ -86,11 +97,11 @@ package final class PackedMatrix: @unchecked Sendable {
         }
     }
 
-    /// For a fused gate·up matrix: `output[t, f] = silu(gate[f] · x[t]) * (up[f] · x[t])` for panel pairs
+    /// For a fused gate·up matrix: `output[t, f] = activation(gate[f] · x[t]) * (up[f] · x[t])` for panel pairs
     /// `pairs` (`0..<panelCount / 2`), each giving 16 values of `output`, `[T, outputStride]`,
-    /// `outputStride >= rows / 2`.
-    package func multiplySiluMul(
-        _ activations: ActivationBuffer, tokens: Range<Int>, pairs: Range<Int>,
+    /// `outputStride >= rows / 2`; the last pair may give fewer.
+    package func multiplyGated(
+        _ activations: ActivationBuffer, tokens: Range<Int>, pairs: Range<Int>, activation: GateActivation = .silu,
         into output: UnsafeMutablePointer<Float>, outputStride: Int, kernels: KernelSet = .active
     ) {
         precondition(isGateUp && outputStride >= rows / 2)
@@ -100,6 +111,7 @@ package final class PackedMatrix: @unchecked Sendable {
         withUnsafeTemporaryAllocation(of: Float.self, capacity: tile * 32) { scratch in
             guard let scratch = scratch.baseAddress else { return }
             for pair in pairs {
+                let count = min(16, rows / 2 - pair * 16)
                 for first in stride(from: tokens.lowerBound, to: tokens.upperBound, by: tile) {
                     let chunk = first..<min(first + tile, tokens.upperBound)
                     // The kernel writes rows 32 * pair..<32 * pair + 32 relative to its base.
@@ -108,8 +120,9 @@ package final class PackedMatrix: @unchecked Sendable {
                         outputStride: 32, store: CK_STORE, kernels: kernels)
                     for token in chunk {
                         let row = scratch + (token - first) * 32
-                        kernels.siluMul(
-                            gate: row, up: row + 16, count: 16, into: output + token * outputStride + pair * 16)
+                        kernels.multiplyGate(
+                            activation, gate: row, up: row + 16, count: count,
+                            into: output + token * outputStride + pair * 16)
                     }
                 }
             }

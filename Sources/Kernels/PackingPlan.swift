@@ -3,16 +3,21 @@ import Tensors
 
 /// Which tensor rows go into which panel, and how; made before any memory is taken.
 struct PackingPlan {
-    /// Panels of one storage kind and the 16 row addresses of each.
+    /// One row of one of the views; nil is padding.
+    struct Source {
+        let view: Int
+        let row: Int
+    }
+
+    /// Panels of one storage and the 16 rows of each.
     struct Run {
-        let kind: ck_weight_kind
-        let elementType: ElementType
+        let storage: PanelStorage
         let rows: Int
         let firstRow: Int
         let panels: Range<Int>
         let byteOffset: Int
-        /// `panels.count * 16` row addresses; nil is padding.
-        var sources: [UnsafePointer<UInt8>?]
+        /// `panels.count * 16` rows.
+        var sources: [Source?]
     }
 
     let rows: Int
@@ -24,10 +29,10 @@ struct PackingPlan {
     private let views: [TensorView]
 
     var needs: ActivationBuffer.Forms {
-        runs.reduce(into: []) { $0.formUnion($1.kind.rawValue >= CK_F32.rawValue ? .float : .quantized) }
+        runs.reduce(into: []) { $0.formUnion($1.storage.readsFloats ? .float : .quantized) }
     }
 
-    init(concatenating views: [TensorView]) throws {
+    init(concatenating views: [TensorView], exact: Bool) throws {
         guard let first = views.first else {
             throw KernelError(code: .shapeMismatch, message: "no matrix to pack")
         }
@@ -40,85 +45,69 @@ struct PackingPlan {
         isGateUp = false
         columns = first.columns
         rows = views.reduce(0) { $0 + $1.rows }
+        let storages = try views.map { try PanelStorage($0, exact: exact) }
         var firstRow = 0
-        var pending: [TensorView] = []
+        var pending: [Source] = []
         for (index, view) in views.enumerated() {
-            pending.append(view)
-            if index + 1 < views.count, views[index + 1].elementType == view.elementType { continue }
-            let sources = pending.flatMap(Self.rowAddresses)
-            guard index + 1 == views.count || sources.count % PackedMatrix.panelRows == 0 else {
+            pending += (0..<view.rows).map { Source(view: index, row: $0) }
+            if index + 1 < views.count, storages[index + 1] == storages[index] { continue }
+            guard index + 1 == views.count || pending.count % PackedMatrix.panelRows == 0 else {
                 throw KernelError(
                     code: .shapeMismatch,
-                    message: "\(view.name): \(sources.count) \(view.elementType.name) rows before rows of another "
+                    message: "\(view.name): \(pending.count) \(view.elementType.name) rows before rows of another "
                         + "type, expected a multiple of \(PackedMatrix.panelRows)")
             }
-            try append(sources, like: view, firstRow: firstRow)
-            firstRow += sources.count
+            append(pending, storage: storages[index], firstRow: firstRow)
+            firstRow += pending.count
             pending = []
         }
     }
 
-    init(gate: TensorView, up: TensorView) throws {
-        guard gate.shape == up.shape, gate.elementType == up.elementType, gate.rows % PackedMatrix.panelRows == 0 else {
+    init(gate: TensorView, up: TensorView, exact: Bool) throws {
+        let storage = try PanelStorage(gate, exact: exact)
+        guard gate.shape == up.shape, try storage == PanelStorage(up, exact: exact) else {
             throw KernelError(
                 code: .shapeMismatch,
                 message: "\(gate.name) \(gate.shape) \(gate.elementType.name) and \(up.name) \(up.shape) "
-                    + "\(up.elementType.name): expected equal types and shapes with a multiple of "
-                    + "\(PackedMatrix.panelRows) rows")
+                    + "\(up.elementType.name): expected equal types and shapes")
         }
         views = [gate, up]
         isGateUp = true
         columns = gate.columns
         rows = gate.rows * 2
-        let gateRows = Self.rowAddresses(gate)
-        let upRows = Self.rowAddresses(up)
-        var sources: [UnsafePointer<UInt8>?] = []
+        var sources: [Source?] = []
         sources.reserveCapacity(rows)
         for start in stride(from: 0, to: gate.rows, by: PackedMatrix.panelRows) {
-            sources += gateRows[start..<start + PackedMatrix.panelRows]
-            sources += upRows[start..<start + PackedMatrix.panelRows]
+            for view in 0..<2 {
+                sources += (start..<start + PackedMatrix.panelRows).map {
+                    $0 < gate.rows ? Source(view: view, row: $0) : nil
+                }
+            }
         }
-        try append(sources, like: gate, firstRow: 0)
+        append(sources, storage: storage, firstRow: 0)
     }
 
-    private mutating func append(
-        _ sources: [UnsafePointer<UInt8>?], like view: TensorView, firstRow: Int
-    ) throws {
-        let kind = ck_kind_of_type(view.elementType.rawValue)
-        guard kind >= 0 else {
-            throw KernelError(
-                code: .unsupportedType, message: "\(view.name): \(view.elementType.name) weights are not supported")
-        }
+    private mutating func append(_ sources: [Source?], storage: PanelStorage, firstRow: Int) {
         let panels = (sources.count + PackedMatrix.panelRows - 1) / PackedMatrix.panelRows
-        let padding = [UnsafePointer<UInt8>?](repeating: nil, count: panels * PackedMatrix.panelRows - sources.count)
-        let weightKind = ck_weight_kind(rawValue: UInt32(kind))
-        let run = Run(
-            kind: weightKind, elementType: view.elementType, rows: sources.count, firstRow: firstRow,
-            panels: panelCount..<panelCount + panels, byteOffset: byteCount, sources: sources + padding)
+        let padding = [Source?](repeating: nil, count: panels * PackedMatrix.panelRows - sources.count)
+        runs.append(
+            Run(
+                storage: storage, rows: sources.count, firstRow: firstRow, panels: panelCount..<panelCount + panels,
+                byteOffset: byteCount, sources: sources + padding))
         panelCount += panels
-        byteCount += panels * ck_panel_bytes(weightKind, blocks)
-        runs.append(run)
-    }
-
-    private var blocks: Int { (columns + 31) / 32 }
-
-    private static func rowAddresses(_ view: TensorView) -> [UnsafePointer<UInt8>?] {
-        let base = view.bytes.bindMemory(to: UInt8.self).baseAddress
-        return (0..<view.rows).map { row in base.map { $0 + row * view.bytesPerRow } }
+        byteCount += panels * storage.panelBytes(columns: columns)
     }
 
     /// Packs every panel into `memory` (`byteCount` bytes), over the pool's threads when there is one.
     func pack(into memory: UnsafeMutablePointer<UInt8>, pool: ThreadPool?) -> [PackedMatrix.Part] {
         for run in runs {
-            let panelBytes = ck_panel_bytes(run.kind, blocks)
+            let panelBytes = run.storage.panelBytes(columns: columns)
             func packPanels(_ range: Range<Int>) {
-                run.sources.withUnsafeBufferPointer { sources in
-                    guard let base = sources.baseAddress else { return }
-                    for panel in range {
-                        _ = ck_pack_panel(
-                            run.elementType.rawValue, base + panel * PackedMatrix.panelRows, columns,
-                            memory + run.byteOffset + panel * panelBytes)
-                    }
+                for panel in range {
+                    let first = panel * PackedMatrix.panelRows
+                    run.storage.pack(
+                        run.sources[first..<first + PackedMatrix.panelRows], of: views,
+                        into: memory + run.byteOffset + panel * panelBytes)
                 }
             }
             if let pool {
@@ -127,14 +116,12 @@ struct PackingPlan {
                 packPanels(0..<run.panels.count)
             }
         }
-        // The addresses were good as long as the views' owners lived.
-        return withExtendedLifetime(views) {
-            runs.map { run in
-                PackedMatrix.Part(
-                    matrix: ck_matrix(
-                        panels: memory + run.byteOffset, rows: run.rows, blocks: blocks, kind: run.kind),
-                    panels: run.panels, firstRow: run.firstRow)
-            }
+        return runs.map { run in
+            PackedMatrix.Part(
+                matrix: ck_matrix(
+                    panels: memory + run.byteOffset, rows: run.rows, blocks: (columns + 31) / 32,
+                    kind: run.storage.kind),
+                panels: run.panels, firstRow: run.firstRow)
         }
     }
 }

@@ -6,8 +6,8 @@ import CKernels
 /// process takes a core, and an idle pool uses no processor time.
 ///
 ///     pool.run { thread in
-///         while case let chunk = pool.claim(), chunk < chunkCount { work(chunk) }
-///         pool.barrier()   // everybody sees all chunks done; the claim counter is 0 again
+///         pool.forEachChunk(of: rows, chunk: 8) { rows in work(rows) }
+///         pool.barrier()   // everybody sees all chunks done, and new ones can be claimed
 ///         ...
 ///     }
 // @unchecked: the pool is an opaque handle whose functions synchronise; `run` has one caller at a time (the step
@@ -51,16 +51,15 @@ package final class ThreadPool: @unchecked Sendable {
     /// region must call it the same number of times.
     package func barrier() { ck_pool_barrier(pool) }
 
-    /// Inside a region: 0, 1, 2, … each given to one thread; starts at 0 in every region and after every barrier.
-    /// Threads that lose their core simply claim less. Results must not depend on who got what.
-    package func claim() -> Int { ck_pool_claim(pool) }
-
-    /// Inside a region: claims chunks of `0..<count`, at most `chunk` long, until none are left. Does not wait for
-    /// others.
+    /// Inside a region: claims chunks of `0..<count`, at most `chunk` long, until none are left; all threads must pass the
+    /// same numbers. Does not wait for others. A thread gets neighbouring chunks as long as its share lasts, then those
+    /// that others have not come to: threads that lose their core simply claim less. Results must not depend on who got
+    /// what. At most one loop between two barriers.
     package func forEachChunk(of count: Int, chunk: Int, _ body: (Range<Int>) -> Void) {
         precondition(chunk > 0)
+        let chunks = (count + chunk - 1) / chunk
         while true {
-            let start = claim() * chunk
+            let start = ck_pool_claim(pool, chunks) * chunk
             if start >= count { return }
             body(start..<min(start + chunk, count))
         }

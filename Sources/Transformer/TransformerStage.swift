@@ -38,6 +38,7 @@ package final class TransformerStage: ModelStage {
     /// Positions per block of the KV cache.
     package static var kvBlockSize: Int { KeyValueCache.blockSize }
     package var kvBlockSize: Int { Self.kvBlockSize }
+    package var kvType: String { resources.cache.type.rawValue }
     /// Bytes the KV cache takes.
     package var kvCacheByteCount: Int { resources.cache.byteCount }
 
@@ -87,13 +88,6 @@ package final class TransformerStage: ModelStage {
         weightByteCount = layers.reduce(0) { $0 + $1.byteCount } + (head?.projection.byteCount ?? 0)
         // What was repacked is not read again; the embedding rows come back page by page as they are looked up.
         weights.source.adviseDontNeed()
-    }
-
-    /// As above, of a GGUF file.
-    package convenience init(
-        file: GGUFFile, layers: Range<Int>? = nil, configuration: StageConfiguration
-    ) throws {
-        try self.init(ModelWeights(file: file), layers: layers, configuration: configuration)
     }
 
     package func forward(_ batch: StepBatch, hidden: UnsafeMutableBufferPointer<Float>) throws {

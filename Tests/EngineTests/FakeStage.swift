@@ -15,6 +15,7 @@ final class FakeStage: ModelStage {
     let maxContextTokens: Int
     let kvBlockSize: Int
     let kvBlockCount: Int
+    let kvType: String
     let weightByteCount = 1_000
     let maxBatchedTokens: Int
     var isFirst: Bool { layerRange.lowerBound == 0 }
@@ -29,7 +30,7 @@ final class FakeStage: ModelStage {
 
     init(
         layers: Range<Int> = 0..<6, of layerCount: Int = 6, vocabularySize: Int = 300, maxContextTokens: Int = 128,
-        kvBlockSize: Int = 4, kvBlockCount: Int = 64, maxBatchedTokens: Int = 16
+        kvBlockSize: Int = 4, kvBlockCount: Int = 64, kvType: String = "f16", maxBatchedTokens: Int = 16
     ) {
         layerRange = layers
         self.layerCount = layerCount
@@ -37,6 +38,7 @@ final class FakeStage: ModelStage {
         self.maxContextTokens = maxContextTokens
         self.kvBlockSize = kvBlockSize
         self.kvBlockCount = kvBlockCount
+        self.kvType = kvType
         self.maxBatchedTokens = maxBatchedTokens
         cache = Array(repeating: Array(repeating: 0, count: kvBlockSize * kvBlockCount), count: layers.count)
     }

@@ -17,17 +17,28 @@ import Testing
         try check(ModelCheck(threads: 2, exact: false))
     }
 
+    @Test("a wrong expectation is told: a shifted log-probability, another greedy token")
+    func tellsDifferences() throws {
+        let path = try #require(OracleFolder.path) + "/qwen2/expected.json"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        let range = try #require(text.range(of: "\"logprobs\":"))
+        let shifted = text.replacingOccurrences(of: "-1.", with: "-9.", range: range.lowerBound..<text.endIndex)
+        let copy = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).json")
+        try Data(shifted.utf8).write(to: copy)
+        defer { try? FileManager.default.removeItem(at: copy) }
+        let report = try ModelCheck(threads: 1, exact: true).run(
+            modelPath: ModelCheck.modelPath(forExpectation: path), expectation: CheckExpectation(path: copy.path))
+        #expect(!report.isWithinTolerance && report.positions.max > 1)
+    }
+
     private func check(_ check: ModelCheck) throws {
-        for path in try OracleFolder.expectations() {
+        let expectations = try OracleFolder.expectations()
+        #expect(expectations.count > 20)
+        for path in expectations {
             do {
                 let expectation = try CheckExpectation(path: path)
                 let report = try check.run(
                     modelPath: ModelCheck.modelPath(forExpectation: path), expectation: expectation)
-                print(
-                    "oracle", check.exact ? "exact" : "fast", (path as NSString).lastPathComponent,
-                    path.split(separator: "/").suffix(2).first ?? "",
-                    report.positions, report.nearTies, "greedy \(report.greedyAgreeing)/\(report.greedyCount)",
-                    report.isWithinTolerance ? "ok" : "FAILED", report.tolerance)
                 #expect(report.isWithinTolerance, "\(path): \(report)")
             } catch {
                 Issue.record("\(path): \(error)")

@@ -25,17 +25,18 @@ import Transformer
         let count = variant.stages
         let configuration = StageConfiguration(
             threads: variant.threads, kvBlockCount: 96, maxBatchedTokens: variant.maxBatchedTokens)
-        let ranges = try ModelConfiguration.partition(file: file, stages: count)
+        let ranges = try ModelConfiguration.partition(ModelWeights(file: file), stages: count)
         var engineConfiguration = EngineConfiguration(
             maxRunningSequences: 17, stageCount: count, endOfGenerationTokenIDs: [0, 2], stepTimeout: .seconds(60),
             reusesPrefixes: variant.reusesPrefixes, maxDraftTokens: variant.maxDraftTokens,
             prefillShare: variant.prefillShare)
         engineConfiguration.heartbeatInterval = .milliseconds(50)
-        let first = try TransformerStage(file: file, layers: ranges[0], configuration: configuration)
+        let first = try TransformerStage(ModelWeights(file: file), layers: ranges[0], configuration: configuration)
         guard count > 1 else { return InferenceEngine(stage: first, configuration: engineConfiguration) }
         let link = LocalLink(
             workers: try ranges.dropFirst().map {
-                StageWorker(stage: try TransformerStage(file: file, layers: $0, configuration: configuration))
+                StageWorker(
+                    stage: try TransformerStage(ModelWeights(file: file), layers: $0, configuration: configuration))
             })
         let engine = InferenceEngine(stage: first, link: link, configuration: engineConfiguration)
         link.up()

@@ -1,5 +1,6 @@
 import Foundation
 import Kernels
+import Testing
 
 /// One sequence in a cache whose block table is shuffled, with everything needed to compute the answer plainly.
 struct AttentionProblem {
@@ -27,6 +28,10 @@ struct AttentionProblem {
         keys = generator.floats(positions * kvHeads * width, in: -2...2)
         values = generator.floats(positions * kvHeads * width)
         query = generator.floats(queries * kvHeads * group * width, in: -2...2)
+    }
+
+    var shape: String {
+        "\(kvHeads) heads, group \(group), width \(width), \(queries) of \(positions) positions"
     }
 
     var stride: Int { kvHeads * group * width }

@@ -28,8 +28,8 @@ private let lengths = [1, 2, 15, 16, 17, 31, 32, 33, 64, 100, 576]
         }
     }
 
-    @Test("add and siluMul", arguments: [0] + lengths)
-    func addAndSilu(count: Int) throws {
+    @Test("add, scaled add and gates", arguments: [0] + lengths)
+    func addAndGates(count: Int) throws {
         var generator = SeededGenerator(seed: UInt64(count) + 100)
         let a = generator.floats(count, in: -20...20)
         let b = generator.floats(count)
@@ -38,10 +38,89 @@ private let lengths = [1, 2, 15, 16, 17, 31, 32, 33, 64, 100, 576]
             set.add(a, to: &output, count: count)
             return output
         }
-        let expected = zip(a, b).map { Float(Double($0) / (1 + exp(-Double($0))) * Double($1)) }
-        try compare("siluMul \(count)", tolerance: 1e-5, reference: expected) { set in
-            var output = [Float](repeating: 0, count: count)
-            set.siluMul(gate: a, up: b, count: count, into: &output)
+        let scaled = zip(a, b).map { Float(Double($1) + 0.3 * Double($0)) }
+        try compare("add scaled \(count)", tolerance: 1e-6, reference: scaled) { set in
+            var output = b
+            set.addScaled(a, scale: 0.3, to: &output, count: count)
+            return output
+        }
+        for activation in GateActivation.allCases {
+            let expected = zip(a, b).map { Float(activated(activation, Double($0)) * Double($1)) }
+            try compare("\(activation) \(count)", tolerance: 1e-5, reference: expected) { set in
+                var output = [Float](repeating: 0, count: count)
+                set.multiplyGate(activation, gate: a, up: b, count: count, into: &output)
+                return output
+            }
+        }
+    }
+
+    /// The definitions of transformers, in double precision.
+    private func activated(_ activation: GateActivation, _ x: Double) -> Double {
+        switch activation {
+        case .silu: x / (1 + exp(-x))
+        case .geluTanh: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+        }
+    }
+
+    @Test("activations are right to f32 rounding near zero and in both tails", arguments: GateActivation.allCases)
+    func activationPrecision(activation: GateActivation) throws {
+        let x = (-1200...1200).map { Float($0) / 100 } + [1e-20, -1e-20, 3e-5, 50, 1000]
+        let ones = [Float](repeating: 1, count: x.count)
+        for set in try [genericSet()] + simdSets {
+            var output = ones
+            set.multiplyGate(activation, gate: x, up: ones, count: x.count, into: &output)
+            for (x, y) in zip(x, output) {
+                let expected = activated(activation, Double(x))
+                // In the left tail both are x * exp(-v), and what v of up to 150 was rounded by shows in the result.
+                let v = min(0, Double(x)) * (activation == .silu ? 1 : 1.6 + 0.0714 * Double(x) * Double(x))
+                let relative = 1e-6 + 2e-7 * abs(v)
+                #expect(abs(Double(y) - expected) <= relative * abs(expected) + 1e-15, "\(x)")
+            }
+        }
+    }
+
+    @Test("rmsNormHeads normalises each head", arguments: [1, 16, 24, 128])
+    func rmsNormHeads(width: Int) throws {
+        var generator = SeededGenerator(seed: UInt64(width))
+        let heads = 3
+        let x = generator.floats(heads * width, in: -4...4)
+        let weight = generator.floats(width)
+        let expected = (0..<heads).flatMap { head -> [Float] in
+            let row = x[head * width..<(head + 1) * width].map(Double.init)
+            let scale = 1 / (row.reduce(0) { $0 + $1 * $1 } / Double(width) + 1e-6).squareRoot()
+            return zip(row, weight).map { Float($0 * scale * Double($1)) }
+        }
+        try compare("rmsNormHeads \(width)", tolerance: 1e-5, reference: expected) { set in
+            var output = x
+            set.rmsNormHeads(&output, heads: heads, headWidth: width, weight: weight, epsilon: 1e-6)
+            return output
+        }
+    }
+
+    @Test("a rotation of one part of each head leaves the rest", arguments: [true, false])
+    func partialRope(interleaved: Bool) throws {
+        var generator = SeededGenerator(seed: 12)
+        // Heads of 16 values that stay and 8 that rotate, as in multi-head latent attention.
+        let x = generator.floats(3 * 24)
+        let angles = generator.floats(4, in: 0...6)
+        let (cosine, sine) = (angles.map { cos($0) }, angles.map { sin($0) })
+        var expected = x
+        for head in 0..<3 {
+            for i in 0..<4 {
+                let first = head * 24 + 16 + (interleaved ? 2 * i : i)
+                let second = head * 24 + 16 + (interleaved ? 2 * i + 1 : i + 4)
+                expected[first] = x[first] * cosine[i] - x[second] * sine[i]
+                expected[second] = x[first] * sine[i] + x[second] * cosine[i]
+            }
+        }
+        try compare("partial rope \(interleaved)", tolerance: 1e-6, reference: expected) { set in
+            var output = x
+            output.withUnsafeMutableBufferPointer { output in
+                guard let base = output.baseAddress else { return }
+                set.rope(
+                    base + 16, heads: 3, headWidth: 24, rotary: 8, cosine: cosine, sine: sine,
+                    interleaved: interleaved)
+            }
             return output
         }
     }
@@ -53,8 +132,8 @@ private let lengths = [1, 2, 15, 16, 17, 31, 32, 33, 64, 100, 576]
             "silu limits", tolerance: 1e-30, reference: [0, 0, 0, 0, 0, 88, 89, 1000, 1e30]
         ) { set in
             var output = [Float](repeating: .nan, count: gates.count)
-            set.siluMul(
-                gate: gates, up: [Float](repeating: 1, count: gates.count), count: gates.count, into: &output)
+            set.multiplyGate(
+                .silu, gate: gates, up: [Float](repeating: 1, count: gates.count), count: gates.count, into: &output)
             return output.enumerated().map { $0 < 4 && abs($1) < 1e-7 ? 0 : $1 }
         }
     }

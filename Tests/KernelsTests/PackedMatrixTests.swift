@@ -189,26 +189,29 @@ private let floatTypes: [ElementType] = [.f32, .f16, .bf16]
         }
     }
 
-    @Test("fused gate and up equal silu(gate) * up of the separate products")
-    func fusedGateUp() throws {
+    @Test(
+        "fused gate and up equal activation(gate) * up of the separate products", arguments: GateActivation.allCases,
+        [48, 20, 1])
+    func fusedGateUp(activation: GateActivation, rows: Int) throws {
         var generator = SeededGenerator(seed: 5)
         for type in [ElementType.q4_1, .q8_0, .q4_K, .bf16] {
             let columns = max(64, type.blockSize)
-            let gate = try randomWeights(type, rows: 48, columns: columns, using: &generator)
-            let up = try randomWeights(type, rows: 48, columns: columns, using: &generator)
+            let gate = try randomWeights(type, rows: rows, columns: columns, using: &generator)
+            let up = try randomWeights(type, rows: rows, columns: columns, using: &generator)
             let inputs = (0..<50).map { _ in generator.floats(columns, in: -3...3) }
             let fused = try PackedMatrix(gate: gate, up: up)
             for set in try [genericSet()] + simdSets {
                 let gates = try product(PackedMatrix(gate), inputs, kernels: set)
                 let ups = try product(PackedMatrix(up), inputs, kernels: set)
                 var expected = [Float](repeating: 0, count: gates.count)
-                set.siluMul(gate: gates, up: ups, count: gates.count, into: &expected)
+                set.multiplyGate(activation, gate: gates, up: ups, count: gates.count, into: &expected)
                 let buffer = try ActivationBuffer(columns: columns, capacity: 50, forms: fused.needs, kernels: set)
                 for (token, input) in inputs.enumerated() { buffer.store(input, token: token) }
-                var output = [Float](repeating: .nan, count: 50 * 48)
+                var output = [Float](repeating: .nan, count: 50 * rows)
                 for pair in 0..<fused.panelCount / 2 {
-                    fused.multiplySiluMul(
-                        buffer, tokens: 0..<50, pairs: pair..<pair + 1, into: &output, outputStride: 48, kernels: set)
+                    fused.multiplyGated(
+                        buffer, tokens: 0..<50, pairs: pair..<pair + 1, activation: activation, into: &output,
+                        outputStride: rows, kernels: set)
                 }
                 expectSameBits(output, expected, "\(type.name) \(set.instructionSet)")
             }
@@ -254,7 +257,6 @@ private let floatTypes: [ElementType] = [.f32, .f16, .bf16]
         #expect(throws: KernelError.self) { try PackedMatrix(concatenating: [a, b]) }
         #expect(throws: KernelError.self) { try PackedMatrix(concatenating: [c, a]) }
         #expect(throws: KernelError.self) { try PackedMatrix(gate: a, up: c) }
-        #expect(throws: KernelError.self) { try PackedMatrix(gate: c, up: c) }
         #expect(throws: KernelError.self) { try ThreadPool(threadCount: 0) }
     }
 
@@ -262,7 +264,8 @@ private let floatTypes: [ElementType] = [.f32, .f16, .bf16]
     func byteCounts() throws {
         var generator = SeededGenerator(seed: 8)
         let sizes: [(ElementType, Int)] = [
-            (.q4_0, 288), (.q4_1, 320), (.q5_0, 352), (.q5_1, 384), (.q8_0, 544), (.f16, 1024), (.f32, 2048),
+            (.q4_0, 288), (.iq4_NL, 288), (.q4_1, 320), (.q5_0, 352), (.q5_1, 384), (.q8_0, 544), (.f16, 1024),
+            (.f32, 2048),
         ]
         for (type, bytes) in sizes {
             let matrix = try PackedMatrix(randomWeights(type, rows: 33, columns: 96, using: &generator))

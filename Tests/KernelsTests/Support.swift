@@ -57,7 +57,7 @@ func randomWeights(
         let scale = Float.random(in: -0.02...0.02, using: &generator)
         let block = (0..<type.bytesPerBlock).map { _ in UInt8.random(in: 0...255, using: &generator) }
         switch type {
-        case .q4_0, .q5_0, .q8_0:
+        case .q4_0, .q5_0, .q8_0, .iq4_NL:
             append(halfBits(scale))
             bytes += block.dropFirst(2)
         case .q4_1, .q5_1:
@@ -89,7 +89,7 @@ func randomWeights(
 }
 
 /// The element types whose products read int8 activations.
-let quantizedTypes: [ElementType] = [.q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K]
+let quantizedTypes: [ElementType] = [.q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_NL]
 
 /// The sets this machine has besides the generic one.
 let simdSets = [InstructionSet.avx2, .avx512].compactMap { KernelSet($0) }

@@ -19,8 +19,8 @@ import WireProtocols
         let identity = try ModelIdentity(path: path, bytes: file.file.bytes)
         let configuration = StageConfiguration(threads: 1, kvBlockCount: 256, maxBatchedTokens: 64)
         let model = TestModel(
-            makeStage: { try TransformerStage(file: file, layers: $0, configuration: configuration) },
-            served: try ServedModel(name: "demo", file: file, identity: identity))
+            makeStage: { try TransformerStage(ModelWeights(file: file), layers: $0, configuration: configuration) },
+            served: try ServedModel(name: "demo", source: file, identity: identity))
         return (model, file)
     }
 
@@ -57,7 +57,7 @@ import WireProtocols
     func stages() async throws {
         let (model, file) = try Self.model()
         func ranges(_ stages: Int) throws -> [Range<Int>] {
-            try ModelConfiguration.partition(file: file, stages: stages)
+            try ModelConfiguration.partition(ModelWeights(file: file), stages: stages)
         }
         let alone = try await outcomes(ranges(1), model, alone: true)
         #expect(alone.allSatisfy { $0.code == nil && $0.finished != nil && !$0.text.isEmpty })

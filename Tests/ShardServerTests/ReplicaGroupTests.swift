@@ -167,7 +167,7 @@ import WireProtocols
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await stage.run() }
             let client = WireClient(target: try await stage.target(), logger: TestGroup.quiet)
-            func code(_ change: (inout Fathom_Shard_V1_JoinRequest) -> Void) async throws -> StatusCode? {
+            func refusal(_ change: (inout Fathom_Shard_V1_JoinRequest) -> Void) async throws -> String? {
                 var request = Fathom_Shard_V1_JoinRequest()
                 request.modelDigest = "digest"
                 request.stageIndex = 1
@@ -175,25 +175,52 @@ import WireProtocols
                 request.layerStart = 3
                 request.kvBlockCount = 64
                 request.kvBlockSize = 4
+                request.kvType = "f16"
+                request.maxBatchedTokens = 16
                 change(&request)
                 do {
                     let response = try await client.unary(PipelineService.join, request)
                     #expect(response.layerEnd == 6)
                     return nil
                 } catch let error as RPCError {
-                    return error.code
+                    #expect(error.code == .failedPrecondition)
+                    return error.message
                 }
             }
-            #expect(try await code { $0.modelDigest = "other" } == .failedPrecondition)
-            #expect(try await code { $0.layerStart = 2 } == .failedPrecondition)
-            #expect(try await code { $0.stageIndex = 2 } == .failedPrecondition)
-            #expect(try await code { $0.kvBlockCount = 65 } == .failedPrecondition)
-            #expect(try await code { $0.kvBlockSize = 16 } == .failedPrecondition)
+            #expect(try await refusal { $0.modelDigest = "other" }?.contains("no model of digest other") == true)
+            let stage1 = "stage 1 of 2 has"
+            #expect(try await refusal { $0.layerStart = 2 } == "\(stage1) first layer 3; asked for 2")
+            #expect(try await refusal { $0.stageIndex = 2 } == "\(stage1) index 1; asked for 2")
+            #expect(try await refusal { $0.stageCount = 3 } == "\(stage1) stage count 2; asked for 3")
+            #expect(try await refusal { $0.kvBlockCount = 65 } == "\(stage1) KV block count 64; asked for 65")
+            #expect(try await refusal { $0.kvBlockSize = 16 } == "\(stage1) KV block size 4; asked for 16")
+            #expect(try await refusal { $0.kvType = "int8" } == "\(stage1) KV cache type f16; asked for int8")
+            #expect(try await refusal { $0.kvType = "" } == "\(stage1) KV cache type f16; asked for unknown")
+            #expect(
+                try await refusal { $0.maxBatchedTokens = 17 } == "\(stage1) most tokens of a step 16; asked for 17")
             #expect(!stage.isJoined)
-            #expect(try await code { _ in } == nil)
+            #expect(try await refusal { _ in } == nil)
             #expect(stage.isJoined)
             await client.close()
             tasks.cancelAll()
+        }
+    }
+
+    @Test("a head and a stage with different KV cache types do not serve, and both types are named")
+    func differentCacheTypes() async throws {
+        let model = TestModel(
+            makeStage: { FakeStage(layers: $0, kvType: $0.lowerBound == 0 ? "f16" : "int8") },
+            served: TestModel.fake.served)
+        try await TestGroup.run([0..<3, 3..<6], model: model) { group in
+            let deadline = ContinuousClock.now + .seconds(20)
+            var problem = ""
+            while !problem.contains("KV"), ContinuousClock.now < deadline {
+                problem = try await group.client.unary(InferenceService.describe, .init()).models[0].problem
+                await Task.yield()
+            }
+            #expect(
+                problem == "a pipeline stage is not linked: stage 1 of 2 has KV cache type int8; asked for f16")
+            #expect(await group.generate(TestGroup.request(1)).code == .unavailable)
         }
     }
 }

@@ -11,13 +11,22 @@ final class StageHarness {
     private var stepID: UInt64 = 0
 
     /// Opens the demo model and cuts it into `stages` stages.
-    init(stages count: Int = 1, threads: Int = 2, blocks: Int = 128, maxBatchedTokens: Int = 256) throws {
-        let file = try Self.openModel()
-        stages = try ModelConfiguration.partition(file: file, stages: count).map {
+    convenience init(stages: Int = 1, threads: Int = 2, blocks: Int = 128, maxBatchedTokens: Int = 256) throws {
+        try self.init(
+            ModelWeights(file: Self.openModel()), stages: stages, threads: threads, blocks: blocks,
+            maxBatchedTokens: maxBatchedTokens)
+    }
+
+    /// Cuts any model into `stages` stages.
+    init(
+        _ weights: ModelWeights, stages count: Int = 1, threads: Int = 2, blocks: Int = 64, maxBatchedTokens: Int = 256,
+        exact: Bool = false
+    ) throws {
+        stages = try ModelConfiguration.partition(weights, stages: count).map {
             try TransformerStage(
-                file: file, layers: $0,
+                weights, layers: $0,
                 configuration: StageConfiguration(
-                    threads: threads, kvBlockCount: blocks, maxBatchedTokens: maxBatchedTokens))
+                    threads: threads, kvBlockCount: blocks, maxBatchedTokens: maxBatchedTokens, exact: exact))
         }
     }
 

@@ -98,11 +98,11 @@ import Transformer
 
     @Test("a layer range outside the model is refused")
     func refusesImpossibleRanges() throws {
-        let file = try StageHarness.openModel()
+        let weights = try ModelWeights(file: StageHarness.openModel())
         for range in [0..<31, 30..<30, -1..<3] {
             #expect(throws: InferenceError.self) {
                 try TransformerStage(
-                    file: file, layers: range, configuration: StageConfiguration(threads: 1, kvBlockCount: 4))
+                    weights, layers: range, configuration: StageConfiguration(threads: 1, kvBlockCount: 4))
             }
         }
     }

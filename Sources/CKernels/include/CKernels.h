@@ -29,12 +29,14 @@ extern "C" {
 ///     Q5_0      352  nibbles, plane, d                                                 d * (q - 16)
 ///     Q5_1      384  nibbles, plane, d, m                                              d * q + m
 ///     Q8_0      544  bytes, d                                                          d * (q - 128)
-///     Q2_K     1344  d, m, codes [8, 2, 16] of scale | minimum << 4, 8 x pairs         d * s * q - m * n
+///     IQ4_NL    288  nibbles, d                                                        d * (level[q] - 128),
+///     CK_IQ4_LEVELS Q2_K     1344  d, m, codes [8, 2, 16] of scale | minimum << 4, 8 x pairs         d * s * q - m * n
 ///     Q3_K     1824  d, signed scales [8, 2, 16], 8 x (pairs, plane)                   d * s * (q - 4)
 ///     Q4_K     2368  d, m, scales [8, 16], minimums [8, 16], 8 x nibbles               d * s * q - m * n
 ///     Q5_K     2880  d, m, scales [8, 16], minimums [8, 16], 8 x (nibbles, plane)      d * s * q - m * n
 ///     Q6_K     3360  d, signed scales [8, 2, 16], 8 x (nibbles, pairs)                 d * s * (q - 32)
 ///     F32, F16, BF16   2048, 1024, 1024: [32 columns, 16 rows] values
+///     F8        576  16 f32 d, [32 columns, 16 rows] E4M3 values                       d * q, rounded to f32
 ///
 /// d and m are 16 f16, scales and minimums 16 bytes per block; [8, 2, 16] has one for columns 0..<16 of each block and
 /// one for columns 16..<32. Quants of a block are 8 groups of [16 rows, 4 columns]:
@@ -53,9 +55,11 @@ typedef enum ck_weight_kind {
     CK_Q4_K = 7,
     CK_Q5_K = 8,
     CK_Q6_K = 9,
-    CK_F32 = 10, ///< The float kinds start here.
-    CK_F16 = 11,
-    CK_BF16 = 12,
+    CK_IQ4_NL = 10,
+    CK_F32 = 11, ///< The float kinds start here.
+    CK_F16 = 12,
+    CK_BF16 = 13,
+    CK_F8 = 14,
 } ck_weight_kind;
 
 /// Bytes of one record.
@@ -73,9 +77,13 @@ typedef struct ck_matrix {
 } ck_matrix;
 
 /// Packs 16 rows of a ggml tensor into one panel. `rows[i]` points at row i's first block of ggml type `ggml_type`
-/// (0 F32, 1 F16, 2 Q4_0, 3 Q4_1, 6 Q5_0, 7 Q5_1, 8 Q8_0, 10...14 Q2_K...Q6_K, 30 BF16) or is NULL for a padding row;
-/// `columns` is K, whole blocks of the type. Returns false when the type has no packing.
+/// (0 F32, 1 F16, 2 Q4_0, 3 Q4_1, 6 Q5_0, 7 Q5_1, 8 Q8_0, 10...14 Q2_K...Q6_K, 20 IQ4_NL, 30 BF16) or is NULL for a
+/// padding row; `columns` is K, whole blocks of the type. Returns false when the type has no packing.
 bool ck_pack_panel(uint32_t ggml_type, const uint8_t *const rows[16], size_t columns, uint8_t *panel);
+
+/// Packs 16 rows of 8-bit floats (E4M3FN; NaN becomes 480) into one F8 panel. `rows[i]` as above; `scales[i]` has row
+/// i's scales, one for each block of 32 columns.
+void ck_pack_f8_panel(const uint8_t *const rows[16], const float *const scales[16], size_t columns, uint8_t *panel);
 
 /// The panel kind of a ggml type, or -1.
 int ck_kind_of_type(uint32_t ggml_type);
@@ -83,9 +91,10 @@ int ck_kind_of_type(uint32_t ggml_type);
 // ---------------------------------------------------------------------------------------------------------------
 // Activations.
 
-/// A block is refined when the square of its scale exceeds the row's mean square by this factor: some 10-15 % of the
-/// blocks, which hold 65-80 % of the rounding error of a row (measured on the inputs of SmolLM2-135M).
-#define CK_REFINE_RATIO 1.5f
+/// The usual refine_ratio. A block is refined when the square of its scale exceeds the row's mean square by this
+/// factor: some 10-15 % of the blocks, which hold 65-80 % of the rounding error of a row (measured on the inputs of
+/// SmolLM2-135M).
+#define CK_REFINE_RATIO 2.0f
 
 /// One block of 32 quantised activations, one cache line: x[i] ~ scale * q[i], and if refined
 /// x[i] ~ scale * (q[i] + r[i] / 256), where r is the q of the block's refinement. A row of K values is B such blocks
@@ -176,8 +185,9 @@ typedef enum ck_isa { CK_GENERIC = 0, CK_AVX2 = 1, CK_AVX512 = 2 } ck_isa;
 
 typedef struct ck_kernels {
     ck_isa isa;
-    /// Quantises `columns` floats (padded with zeros to whole blocks) into blocks[0..<2 B].
-    void (*quantize_row)(const float *x, size_t columns, ck_act_block *blocks);
+    /// Quantises `columns` floats (padded with zeros to whole blocks) into blocks[0..<2 B]. A block is refined when the
+    /// square of its scale exceeds refine_ratio times the row's mean square; 0 refines all.
+    void (*quantize_row)(const float *x, size_t columns, float refine_ratio, ck_act_block *blocks);
     /// Quantised product: out[t * out_stride + n] (=, +=) sum_k W[n, k] * x[t, k], n in panels
     /// panel_begin..<panel_end (rows past N are not written), t in 0..<tokens. activations: [tokens, 2, B].
     void (*matmul_q)(const ck_matrix *w, size_t panel_begin, size_t panel_end, const ck_act_block *activations,
@@ -189,8 +199,12 @@ typedef struct ck_kernels {
     void (*rmsnorm)(const float *x, const float *weight, float epsilon, size_t n, float *out);
     /// out[i] += x[i].
     void (*add)(const float *x, size_t n, float *out);
+    /// out[i] = fma(scale, x[i], out[i]).
+    void (*add_scaled)(const float *x, float scale, size_t n, float *out);
     /// out[i] = silu(gate[i]) * up[i]; may be in place.
     void (*silu_mul)(const float *gate, const float *up, size_t n, float *out);
+    /// The same with gelu, in its approximation by tanh.
+    void (*gelu_mul)(const float *gate, const float *up, size_t n, float *out);
     /// In place rotation of `heads` heads [heads, dh]; cosine, sine: [rotary / 2]; pairs (2i, 2i + 1); the values from
     /// `rotary` to dh stay.
     void (*rope_interleaved)(float *x, size_t heads, size_t head_width, size_t rotary, const float *cosine,
@@ -249,11 +263,12 @@ void ck_pool_destroy(ck_pool *pool);
 size_t ck_pool_threads(const ck_pool *pool);
 /// Runs body(context, thread) on every thread and returns when all have returned. Not reentrant; one caller at a time.
 void ck_pool_run(ck_pool *pool, void (*body)(void *context, size_t thread), void *context);
-/// Inside a region, called by all threads the same number of times: nobody passes until all have arrived. Sets the
-/// claim counter to 0.
+/// Inside a region, called by all threads the same number of times: nobody passes until all have arrived. Chunks
+/// can be claimed anew.
 void ck_pool_barrier(ck_pool *pool);
-/// Inside a region: 0, 1, 2, ... each given to one thread; starts at 0 in each region and after each barrier.
-size_t ck_pool_claim(ck_pool *pool);
+/// Inside a region: each of 0..<chunks is given to one thread, first those of the thread's own contiguous share, then
+/// what others have not come to; `chunks` when all are given away. Starts anew in each region and after each barrier.
+size_t ck_pool_claim(ck_pool *pool, size_t chunks);
 
 // ---------------------------------------------------------------------------------------------------------------
 // Probes: what a core can do at best. Every thread calls them for itself, at the same time for the machine's limits.

@@ -33,25 +33,25 @@ package struct CheckReport: Codable, Sendable {
         package var greedyMustAgree: Bool
         /// Where the figures come from, in words.
         package var source: String
-        /// Positions whose router margin, or that of an earlier position of the prompt, is below this are judged apart.
+        /// Positions whose router margin is below this are judged apart.
         package var routerMargin: Double
     }
 
     package let architecture: String
     /// All positions but those that are judged apart.
     package let positions: Spread
-    /// Positions at which, or before which, the router's choice was a near tie.
+    /// Positions at which the router's choice of experts was a near tie: low precision may choose others.
     package let nearTies: Spread
     /// Greedy tokens, teacher-forced, that came out as expected, and all.
     package let greedyAgreeing: Int
     package let greedyCount: Int
     package let tolerance: Tolerance
 
-    /// Whether everything is within the tolerance.
+    /// Whether everything is within the tolerance. Where all positions are near ties, they are what is judged.
     package var isWithinTolerance: Bool {
         func fits(_ value: Double, _ limit: Double?) -> Bool { limit.map { value <= $0 } ?? true }
-        return fits(positions.median, tolerance.median) && fits(positions.p90, tolerance.p90)
-            && fits(positions.max, tolerance.max)
-            && (!tolerance.greedyMustAgree || greedyAgreeing == greedyCount)
+        let judged = positions.count > 0 ? positions : nearTies
+        return judged.count > 0 && fits(judged.median, tolerance.median) && fits(judged.p90, tolerance.p90)
+            && fits(judged.max, tolerance.max) && (!tolerance.greedyMustAgree || greedyAgreeing == greedyCount)
     }
 }

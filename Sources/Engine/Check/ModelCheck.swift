@@ -11,11 +11,14 @@ package struct ModelCheck: Sendable {
     package var exact: Bool
     /// Prompt tokens of a step.
     package var chunkTokens: Int
+    /// Router margin below which a position is judged apart; nil: what the weights' type warrants.
+    package var routerMargin: Double?
 
-    package init(threads: Int, exact: Bool, chunkTokens: Int = 64) {
+    package init(threads: Int, exact: Bool, chunkTokens: Int = 64, routerMargin: Double? = nil) {
         self.threads = threads
         self.exact = exact
         self.chunkTokens = chunkTokens
+        self.routerMargin = routerMargin
     }
 
     /// The model that an expectation is about: the file of its stem, else the folder it is in.
@@ -34,7 +37,8 @@ package struct ModelCheck: Sendable {
             weights,
             configuration: StageConfiguration(
                 threads: threads, kvBlockCount: longest / blockSize + 1, maxBatchedTokens: chunkTokens, exact: exact))
-        let tolerance = CheckReport.Tolerance(weights, expectation: expectation, exact: exact)
+        var tolerance = CheckReport.Tolerance(weights, expectation: expectation, exact: exact)
+        if let routerMargin { tolerance.routerMargin = routerMargin }
         var comparison = Comparison(routerMargin: tolerance.routerMargin)
         for prompt in expectation.prompts { try compare(prompt, stage, &comparison) }
         return CheckReport(
@@ -58,9 +62,8 @@ package struct ModelCheck: Sendable {
     ) throws {
         let greedy = prompt.greedy.tokens
         let tokens = prompt.tokens + greedy.dropLast()
-        var isNearTie = false
         try forEachLogits(tokens, stage) { position, logits in
-            if let margin = prompt.routerMargin?[position], margin < comparison.routerMargin { isNearTie = true }
+            let isNearTie = prompt.routerMargin.map { $0[position] < comparison.routerMargin } ?? false
             let normalizer = Self.logSumExp(logits)
             func difference(_ token: TokenID, _ logprob: Double) -> Double {
                 guard logits.indices.contains(Int(token)) else { return .infinity }

@@ -30,9 +30,9 @@ struct LocalBackend: GenerationBackend {
         modelPath: String, threads: Int, kvBlockCount: Int, maxSequences: Int, draftTokens: Int,
         kvType: KeyValueType
     ) throws {
-        let file = try GGUFFile(path: modelPath)
         let stage = try TransformerStage(
-            file: file, configuration: StageConfiguration(threads: threads, kvBlockCount: kvBlockCount, kvType: kvType))
+            ModelWeights(path: modelPath),
+            configuration: StageConfiguration(threads: threads, kvBlockCount: kvBlockCount, kvType: kvType))
         vocabularySize = stage.vocabularySize
         engine = InferenceEngine(
             stage: stage,

@@ -173,7 +173,7 @@ package final class GenerationService: Sendable {
             return description
         }
         let status = model.engine.status
-        description.problem = status.problem(now: now) ?? ""
+        description.problem = model.problem(now: now) ?? ""
         description.millisecondsSinceLastToken = status.millisecondsSinceLastToken(now: now) ?? .max
         description.runningSequences = UInt32(status.runningSequences)
         description.waitingSequences = UInt32(status.waitingSequences)

@@ -24,8 +24,14 @@ package struct ServedModel: Sendable {
         self.chatTemplate = chatTemplate
     }
 
-    /// Reads tokeniser and template from a model file.
-    package init(name: String, file: GGUFFile, identity: ModelIdentity) throws {
+    /// Reads tokeniser and template from a model.
+    ///
+    /// - Throws: `InferenceError` `unsupportedModel` for one that is no GGUF file.
+    package init(name: String, source: any TensorSource, identity: ModelIdentity) throws {
+        guard let file = source as? GGUFFile else {
+            throw InferenceError(
+                code: .unsupportedModel, message: "tokeniser and chat template are read from GGUF files only")
+        }
         let source = try file.metadata.stringIfPresent("tokenizer.chat_template")
         self.init(
             name: name, digest: identity.digest,

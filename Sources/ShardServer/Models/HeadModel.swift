@@ -31,6 +31,13 @@ package final class HeadModel: HostedModel {
         self.onStopped = onStopped
     }
 
+    /// Why no request would be served now, with what a later stage had against joining; nil when one would.
+    package func problem(now: ContinuousClock.Instant = .now) -> String? {
+        guard let problem = engine.status.problem(now: now) else { return nil }
+        guard let refusal = link?.refusal else { return problem }
+        return "\(problem): \(refusal.message)"
+    }
+
     package func run() async {
         await link?.run()
     }

@@ -22,17 +22,17 @@ package struct ModelLoader: Sendable {
     ///
     /// - Throws: `ModelFileError`, `InferenceError`, `ConfigurationError`.
     package func card(of specification: ModelSpecification) throws -> ModelCard {
-        let file = try GGUFFile(path: specification.path)
-        let model = try ModelConfiguration(metadata: file.metadata)
+        let weights = try ModelWeights(path: specification.path)
+        let model = weights.model
         let blocks = configuration.kvBlockCount ?? defaultBlockCount(of: model)
-        let ranges = try layerRanges(file: file, model: model)
+        let ranges = try layerRanges(weights)
         let byteCounts = try ranges.map { layers in
-            try StageFootprint(file: file, layers: layers, configuration: stageConfiguration(kvBlockCount: blocks))
+            try StageFootprint(weights, layers: layers, configuration: stageConfiguration(kvBlockCount: blocks))
                 .byteCount
         }
         return ModelCard(
             name: specification.name, path: specification.path,
-            digest: try ModelIdentity(path: specification.path, bytes: file.file.bytes).digest,
+            digest: try ModelIdentity(weights.source).digest,
             architecture: model.architecture,
             maxContextTokens: min(model.maxContextTokens, blocks * TransformerStage.kvBlockSize),
             vocabularySize: model.vocabularySize,
@@ -43,13 +43,12 @@ package struct ModelLoader: Sendable {
     /// Reads this process's layers of a model.
     ///
     /// - Throws: as ``card(of:)``; `KernelError`; `dataLoss` when the file is no longer the one that the card is of.
-    package func stage(of card: ModelCard) throws -> (file: GGUFFile, stage: TransformerStage) {
-        let file = try GGUFFile(path: card.path)
-        let identity = try ModelIdentity(path: card.path, bytes: file.file.bytes)
-        guard identity.digest == card.digest else { throw ModelFileChanged() }
+    package func stage(of card: ModelCard) throws -> (weights: ModelWeights, stage: TransformerStage) {
+        let weights = try ModelWeights(path: card.path)
+        guard try ModelIdentity(weights.source).digest == card.digest else { throw ModelFileChanged() }
         let stage = try TransformerStage(
-            file: file, layers: card.layers, configuration: stageConfiguration(kvBlockCount: card.kvBlockCount))
-        return (file, stage)
+            weights, layers: card.layers, configuration: stageConfiguration(kvBlockCount: card.kvBlockCount))
+        return (weights, stage)
     }
 
     private func stageConfiguration(kvBlockCount: Int) -> StageConfiguration {
@@ -59,10 +58,11 @@ package struct ModelLoader: Sendable {
     }
 
     /// The layers of all stages; only of this one where the configuration names them.
-    private func layerRanges(file: GGUFFile, model: ModelConfiguration) throws -> [Range<Int>] {
+    private func layerRanges(_ weights: ModelWeights) throws -> [Range<Int>] {
         guard let layers = configuration.layers else {
-            return try ModelConfiguration.partition(file: file, stages: configuration.stageCount)
+            return try ModelConfiguration.partition(weights, stages: configuration.stageCount)
         }
+        let model = weights.model
         let isFirst = configuration.stageIndex == 0
         let isLast = configuration.stageIndex == configuration.stageCount - 1
         guard layers.upperBound <= model.layerCount, isFirst == (layers.lowerBound == 0),

@@ -14,10 +14,14 @@ package struct StagePlan: Sendable, Equatable {
     package var layerStart: Int
     package var kvBlockCount: Int
     package var kvBlockSize: Int
+    /// How the KV cache holds numbers.
+    package var kvType: String
+    /// Most tokens of a step.
+    package var maxBatchedTokens: Int
 
     package init(
         modelDigest: String, modelName: String, stageIndex: Int, stageCount: Int, layerStart: Int, kvBlockCount: Int,
-        kvBlockSize: Int
+        kvBlockSize: Int, kvType: String, maxBatchedTokens: Int
     ) {
         self.modelDigest = modelDigest
         self.modelName = modelName
@@ -26,6 +30,8 @@ package struct StagePlan: Sendable, Equatable {
         self.layerStart = layerStart
         self.kvBlockCount = kvBlockCount
         self.kvBlockSize = kvBlockSize
+        self.kvType = kvType
+        self.maxBatchedTokens = maxBatchedTokens
     }
 
     /// The plan of a stage as it is.
@@ -34,7 +40,8 @@ package struct StagePlan: Sendable, Equatable {
     ) {
         self.init(
             modelDigest: modelDigest, modelName: modelName, stageIndex: stageIndex, stageCount: stageCount,
-            layerStart: stage.layerRange.lowerBound, kvBlockCount: stage.kvBlockCount, kvBlockSize: stage.kvBlockSize)
+            layerStart: stage.layerRange.lowerBound, kvBlockCount: stage.kvBlockCount, kvBlockSize: stage.kvBlockSize,
+            kvType: stage.kvType, maxBatchedTokens: stage.maxBatchedTokens)
     }
 
     /// The plan this stage asks the next one to fit.
@@ -50,7 +57,10 @@ package struct StagePlan: Sendable, Equatable {
             modelDigest: proto.modelDigest, modelName: proto.model, stageIndex: Int(proto.stageIndex),
             stageCount: Int(proto.stageCount),
             layerStart: Int(proto.layerStart), kvBlockCount: Int(proto.kvBlockCount),
-            kvBlockSize: Int(proto.kvBlockSize))
+            kvBlockSize: Int(proto.kvBlockSize),
+            // Empty: from a head that is older than the field.
+            kvType: proto.kvType.isEmpty ? "unknown" : String(proto.kvType.prefix(80)),
+            maxBatchedTokens: Int(proto.maxBatchedTokens))
     }
 
     func proto() -> Fathom_Shard_V1_JoinRequest {
@@ -62,6 +72,8 @@ package struct StagePlan: Sendable, Equatable {
         proto.layerStart = UInt32(layerStart)
         proto.kvBlockCount = UInt32(kvBlockCount)
         proto.kvBlockSize = UInt32(kvBlockSize)
+        proto.kvType = kvType
+        proto.maxBatchedTokens = UInt32(maxBatchedTokens)
         return proto
     }
 
@@ -86,7 +98,12 @@ package struct StagePlan: Sendable, Equatable {
         try require(stageIndex == asked.stageIndex, "index", stageIndex, asked.stageIndex)
         try require(stageCount == asked.stageCount, "stage count", stageCount, asked.stageCount)
         try require(layerStart == asked.layerStart, "first layer", layerStart, asked.layerStart)
+        // Before the counts, whose default depends on it.
+        try require(kvType == asked.kvType, "KV cache type", kvType, asked.kvType)
         try require(kvBlockSize == asked.kvBlockSize, "KV block size", kvBlockSize, asked.kvBlockSize)
         try require(kvBlockCount >= asked.kvBlockCount, "KV block count", kvBlockCount, asked.kvBlockCount)
+        try require(
+            maxBatchedTokens >= asked.maxBatchedTokens, "most tokens of a step", maxBatchedTokens,
+            asked.maxBatchedTokens)
     }
 }

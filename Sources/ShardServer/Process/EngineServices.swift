@@ -23,7 +23,7 @@ struct LivenessService: Service {
     /// What is wrong with the first model that does not serve. A model that is not loaded, or on its way, is no problem.
     private func problem() -> String? {
         for (_, model) in pool.loadedModels {
-            if let problem = model.engine.status.problem() { return "model \(model.served.name): \(problem)" }
+            if let problem = model.problem() { return "model \(model.served.name): \(problem)" }
         }
         return nil
     }

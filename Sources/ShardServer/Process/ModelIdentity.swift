@@ -43,6 +43,21 @@ package struct ModelIdentity: Sendable, Equatable {
         }
     }
 
+    /// Finds the digest of a model: its file's, or one of the digests of all its files.
+    ///
+    /// - Throws: as ``init(path:bytes:)``.
+    package init(_ source: any TensorSource) throws {
+        let digests = try source.files.map { try ModelIdentity(path: $0.path, bytes: $0.bytes).digest }
+        var bytes = digests.flatMap { Array($0.utf8) }
+        // The shape is in a file of its own.
+        if let checkpoint = source as? SafetensorsCheckpoint { bytes += checkpoint.configuration }
+        if digests.count == 1, !(source is SafetensorsCheckpoint) {
+            digest = digests[0]
+        } else {
+            digest = bytes.withUnsafeBytes(Self.fingerprint)
+        }
+    }
+
     package init(digest: String) {
         self.digest = digest
     }

@@ -75,8 +75,9 @@ package enum ShardServer {
         _ card: ModelCard, _ loader: ModelLoader, _ configuration: ShardConfiguration, _ process: ServiceProcess,
         _ metrics: ShardMetrics, onStopped: @escaping @Sendable (EngineStatus) -> Void
     ) throws -> HeadModel {
-        let (file, stage) = try loader.stage(of: card)
-        let served = try ServedModel(name: card.name, file: file, identity: ModelIdentity(digest: card.digest))
+        let (weights, stage) = try loader.stage(of: card)
+        let served = try ServedModel(
+            name: card.name, source: weights.source, identity: ModelIdentity(digest: card.digest))
         let plan = StagePlan(
             stage: stage, modelDigest: card.digest, modelName: card.name, stageIndex: 0,
             stageCount: configuration.stageCount)

@@ -1,4 +1,5 @@
 import InferenceCore
+import Kernels
 
 /// Gemma 3, text: most layers slide a window and have a rotary embedding of their own, norms come before and after each
 /// block, and the embedding is scaled.
@@ -62,7 +63,7 @@ enum Gemma3: Architecture {
         for (index, window) in windows.enumerated() where model.layers.indices.contains(index) {
             model.layers[index] = LayerConfiguration(window: window, rotaryIndex: window == nil ? 0 : 1)
         }
-        model.activation = .gelu
+        model.activation = .geluTanh
         model.hasPostNorms = true
         model.embeddingScale = Float(max(0, model.modelWidth)).squareRoot()
     }

@@ -1,12 +1,13 @@
 import InferenceCore
+import Kernels
 
 // What config.json files of several families say in the same way.
 extension HuggingFaceConfiguration {
     /// The gate's activation.
-    func activation() throws -> ModelConfiguration.Activation {
+    func activation() throws -> GateActivation {
         switch try stringIfPresent("hidden_activation") ?? stringIfPresent("hidden_act") ?? "silu" {
         case "silu", "swish": return .silu
-        case "gelu_pytorch_tanh": return .gelu
+        case "gelu_pytorch_tanh": return .geluTanh
         case let other:
             throw InferenceError.unsupported("activation '\(other.prefix(64))' (expected: silu or gelu_pytorch_tanh)")
         }

@@ -1,5 +1,4 @@
 import InferenceCore
-import ModelFiles
 
 extension ModelConfiguration {
     /// Cuts the layers into `stages` contiguous ranges so that the largest stage, in weight bytes, is as small as it
@@ -18,11 +17,6 @@ extension ModelConfiguration {
         // One row of the embedding is read per token, so it costs time only where it is tied to the LM head.
         bytes[count - 1] += weights.headByteCount
         return balancedRanges(bytes, count: stages)
-    }
-
-    /// As above, of a GGUF file.
-    package static func partition(file: GGUFFile, stages: Int) throws -> [Range<Int>] {
-        try partition(ModelWeights(file: file), stages: stages)
     }
 
     /// Minimises the largest sum over contiguous ranges: binary search over the answer, greedy check.

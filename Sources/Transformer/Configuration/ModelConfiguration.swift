@@ -1,5 +1,5 @@
 import InferenceCore
-import ModelFiles
+import Kernels
 
 /// The shape of a decoder model: values only, the same whatever architecture and file they come from.
 ///
@@ -22,7 +22,7 @@ package struct ModelConfiguration: Sendable, Equatable {
     package var attention: AttentionConfiguration
     /// `F` of the dense layers.
     package var feedForwardWidth: Int
-    package var activation: Activation
+    package var activation: GateActivation
     /// nil: every layer is dense.
     package var experts: ExpertConfiguration?
     /// Multiplies the token embedding.
@@ -36,15 +36,7 @@ package struct ModelConfiguration: Sendable, Equatable {
 
     package var layerCount: Int { layers.count }
 
-    /// The activation of the gate.
-    package enum Activation: Sendable {
-        case silu
-        /// GELU by its tanh form: `x / 2 * (1 + tanh(sqrt(2 / π) * (x + 0.044715 x³)))`.
-        case gelu
-    }
-
-    /// - Parameters:
-    ///   - layers: what differs by layer; defaults to `layerCount` layers without a window and the first rotary embedding.
+    /// Dense layers that all see everything, gated by SiLU; the rest is set afterwards.
     package init(
         architecture: String, name: String, layerCount: Int, modelWidth: Int, vocabularySize: Int,
         maxContextTokens: Int, normEpsilon: Float, attention: AttentionConfiguration, feedForwardWidth: Int,
@@ -168,6 +160,25 @@ package struct ExpertConfiguration: Sendable, Equatable {
     package var hasChoiceBias: Bool
     /// Layers before the first that has experts.
     package var leadingDenseLayers: Int
+
+    package init(
+        count: Int, usedCount: Int, width: Int, sharedWidth: Int, scoring: Scoring, groupCount: Int = 1,
+        usedGroupCount: Int = 1, groupScore: GroupScore = .best, isNormalized: Bool, weightScale: Float,
+        hasChoiceBias: Bool, leadingDenseLayers: Int
+    ) {
+        self.count = count
+        self.usedCount = usedCount
+        self.width = width
+        self.sharedWidth = sharedWidth
+        self.scoring = scoring
+        self.groupCount = groupCount
+        self.usedGroupCount = usedGroupCount
+        self.groupScore = groupScore
+        self.isNormalized = isNormalized
+        self.weightScale = weightScale
+        self.hasChoiceBias = hasChoiceBias
+        self.leadingDenseLayers = leadingDenseLayers
+    }
 }
 
 extension InferenceError {

@@ -78,6 +78,15 @@ package struct Llama3Scaling: Sendable, Equatable {
     package var highFrequencyFactor: Double
     package var originalContextTokens: Double
 
+    package init(
+        factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalContextTokens: Double
+    ) {
+        self.factor = factor
+        self.lowFrequencyFactor = lowFrequencyFactor
+        self.highFrequencyFactor = highFrequencyFactor
+        self.originalContextTokens = originalContextTokens
+    }
+
     func frequency(_ plain: Double) -> Double {
         let wavelength = 2 * Double.pi / plain
         if wavelength < originalContextTokens / highFrequencyFactor { return plain }
@@ -98,6 +107,12 @@ package struct YarnScaling: Sendable, Equatable {
     package var betaSlow = 1.0
     /// What cosines and sines are multiplied by.
     package var magnitude: Double
+
+    package init(factor: Double, originalContextTokens: Double, magnitude: Double) {
+        self.factor = factor
+        self.originalContextTokens = originalContextTokens
+        self.magnitude = magnitude
+    }
 
     /// The paper's attention temperature: `0.1 * scale * ln(factor) + 1`.
     package static func temperature(factor: Double, scale: Double = 1) -> Double {

@@ -18,20 +18,16 @@ package struct StageFootprint: Sendable, Equatable {
 
     package var byteCount: Int { weightByteCount + kvCacheByteCount + scratchByteCount }
 
-    package init(_ weights: ModelWeights, layers: Range<Int>, configuration: StageConfiguration) {
+    /// - Throws: `ModelFileError` for tensors that cannot be described.
+    package init(_ weights: ModelWeights, layers: Range<Int>, configuration: StageConfiguration) throws {
         let model = weights.model
         let isLast = layers.upperBound == model.layerCount
-        weightByteCount = PackedSize(weights, exact: configuration.exact).byteCount(layers: layers, hasHead: isLast)
+        weightByteCount = try PackedSize(weights, exact: configuration.exact).byteCount(layers: layers, hasHead: isLast)
         kvCacheByteCount =
             configuration.kvBlockCount
             * Self.kvByteCountPerBlock(
                 of: model, layers: layers.count, type: configuration.kvType(of: model.attention))
         scratchByteCount = Self.scratch(model, configuration, isLast: isLast)
-    }
-
-    /// - Throws: `ModelFileError`, ``InferenceError`` `unsupportedModel` for a file that cannot be used.
-    package init(file: GGUFFile, layers: Range<Int>, configuration: StageConfiguration) throws {
-        try self.init(ModelWeights(file: file), layers: layers, configuration: configuration)
     }
 
     /// Bytes of one KV cache block over so many layers.
@@ -85,43 +81,42 @@ private struct PackedSize {
         self.exact = exact
     }
 
-    func byteCount(layers: Range<Int>, hasHead: Bool) -> Int {
+    func byteCount(layers: Range<Int>, hasHead: Bool) throws -> Int {
         var bytes = 0
         for (name, tensor) in weights.descriptions {
             if let layer = TensorName.layerIndex(of: name) {
-                if layers.contains(layer) { bytes += byteCount(tensor, part: TensorName.part(of: name)) }
+                if layers.contains(layer) { bytes += try byteCount(tensor, part: TensorName.part(of: name)) }
             } else if hasHead, name == weights.headName {
-                bytes += byteCount(tensor, part: name)
+                bytes += try byteCount(tensor, part: name)
             }
         }
         return bytes
     }
 
-    private func byteCount(_ tensor: TensorDescription, part: String) -> Int {
+    private func byteCount(_ tensor: TensorDescription, part: String) throws -> Int {
         guard tensor.shape.count > 1 else { return tensor.elementCount * 4 }
-        let type = packedType(tensor, exact: exact || part == "ffn_gate_inp.weight")
+        let view = try weights.source.tensor(tensor.name)
         if part == "attn_kv_b.weight", case .latent(let latent) = weights.model.attention {
-            let transposed: ElementType = type == .f32 || type == .bf16 ? type : .f16
-            return latent.headCount
-                * (panels(rows: latent.latentWidth, columns: latent.plainWidth, transposed)
-                    + panels(rows: latent.valueWidth, columns: latent.latentWidth, type))
+            return latent.headCount * perHead(view, latent)
         }
+        let isExact = exact || part == "ffn_gate_inp.weight"
         let matrices = tensor.shape.dropLast(2).reduce(1, *)
-        return matrices * panels(rows: tensor.shape[tensor.shape.count - 2], columns: tensor.shape.last ?? 1, type)
+        let matrix = tensor.shape.count == 2 || matrices == 0 ? view : try view.slice(0)
+        // Loading will refuse what cannot be packed.
+        return (tensor.shape.count == 2 ? 1 : matrices)
+            * (PackedMatrix.byteCount(of: matrix, exact: isExact) ?? tensor.byteCount)
     }
 
-    private func packedType(_ tensor: TensorDescription, exact: Bool) -> ElementType {
-        guard let type = tensor.elementType, !exact else { return .f32 }
-        return type.isPackable ? type : .f16
+    /// Of one head: keys transposed, and values in panels of their own.
+    private func perHead(_ joint: TensorView, _ latent: LatentAttentionConfiguration) -> Int {
+        let type = joint.elementType.transposed(exact: exact)
+        let valueType = joint.scales == nil && !exact ? joint.elementType : type
+        return panels(rows: latent.latentWidth, columns: latent.plainWidth, type)
+            + panels(rows: latent.valueWidth, columns: latent.latentWidth, valueType)
     }
 
     private func panels(rows: Int, columns: Int, _ type: ElementType) -> Int {
         let kind = ck_weight_kind(rawValue: UInt32(max(0, ck_kind_of_type(type.rawValue))))
         return (rows + 15) / 16 * ((columns + 31) / 32) * ck_record_bytes(kind)
     }
-}
-
-extension ElementType {
-    /// Whether the kernels have a packed form of it.
-    var isPackable: Bool { ck_kind_of_type(rawValue) >= 0 }
 }

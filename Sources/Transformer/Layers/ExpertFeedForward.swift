@@ -18,21 +18,20 @@ struct ExpertFeedForward {
 
     /// Inside the pool region.
     func run(_ step: StageStep, _ scratch: ExpertScratch) {
-        routeAndShare(step, scratch, step.normalized(norm))
+        let input = step.normalized(norm)
+        routeAndShare(step, scratch, input)
         step.pool.barrier()
         choose(step, scratch)
         step.pool.barrier()
-        let plan = scratch.plans.pointer + step.thread
-        plan.pointee.fill(scratch.chosen.pointer, count: step.tokens * shape.usedCount)
-        gather(step, scratch, plan.pointee)
+        let plan = scratch.plans[step.thread]
+        plan.assign(scratch.chosen.pointer, tokens: step.tokens)
+        multiplyExperts(step, scratch, plan, input)
         step.pool.barrier()
-        runExperts(step, scratch, plan.pointee)
+        storeActivated(step, scratch, plan)
         step.pool.barrier()
-        storeActivated(step, scratch)
+        projectDown(step, scratch, plan)
         step.pool.barrier()
-        projectDown(step, scratch, plan.pointee)
-        step.pool.barrier()
-        addResults(step, scratch, plan.pointee)
+        addResults(step, scratch, plan)
         step.pool.barrier()
     }
 
@@ -57,6 +56,7 @@ struct ExpertFeedForward {
         }
     }
 
+    /// Chooses each token's experts, and makes the shared block's activations its second half's input.
     private func choose(_ step: StageStep, _ scratch: ExpertScratch) {
         let used = shape.usedCount
         step.pool.forEachChunk(of: step.tokens, chunk: 4) { chunk in
@@ -66,48 +66,29 @@ struct ExpertFeedForward {
                     scratch: scratch.routing.pointer + step.thread * ExpertRouter.scratchCount(shape),
                     experts: scratch.chosen.pointer + token * used, weights: scratch.weights.pointer + token * used,
                     kernels: step.kernels)
-            }
-        }
-    }
-
-    /// Normalised hidden states to the places of their experts, and the shared block's activations to its input.
-    private func gather(_ step: StageStep, _ scratch: ExpertScratch, _ plan: ExpertPlan) {
-        let row = scratch.rows[step.thread].pointer
-        step.pool.forEachChunk(of: step.tokens, chunk: 4) { chunk in
-            for token in chunk {
-                step.kernels.rmsNorm(
-                    step.hidden + token * step.modelWidth, weight: norm.pointer, epsilon: step.normEpsilon,
-                    count: step.modelWidth, into: row)
-                for choice in token * shape.usedCount..<(token + 1) * shape.usedCount {
-                    scratch.input.store(row, token: Int(plan.places[choice]))
-                }
                 guard let shared, let sharedInput = scratch.sharedInput else { continue }
                 let activated = scratch.sharedActivated.pointer + token * shared.gateUp.outputWidth
+                let row = scratch.rows[step.thread].pointer
                 sharedInput.store(
                     shared.gateUp.activated(activated, scratch: row, kernels: step.kernels), token: token)
             }
         }
     }
 
-    /// Gate and up of the chosen experts; then, with the same claims, the shared block's second half.
-    private func runExperts(_ step: StageStep, _ scratch: ExpertScratch, _ plan: ExpertPlan) {
+    /// Gate and up of the chosen experts.
+    private func multiplyExperts(
+        _ step: StageStep, _ scratch: ExpertScratch, _ plan: ExpertPlan, _ input: ActivationBuffer
+    ) {
         let (units, width) = (gateUp[0].unitCount, gateUp[0].outputWidth)
-        let perExpert = (units + Self.unitChunk - 1) / Self.unitChunk
-        let expertItems = plan.active.count * perExpert
-        let sharedPanels = shared?.down.panelCount ?? 0
-        let sharedItems = (sharedPanels + Self.panelChunk - 1) / Self.panelChunk
-        step.pool.forEachChunk(of: expertItems + sharedItems, chunk: 1) { items in
-            for item in items {
-                guard item < expertItems else {
-                    let first = (item - expertItems) * Self.panelChunk
-                    addShared(step, scratch, panels: first..<min(first + Self.panelChunk, sharedPanels))
-                    continue
-                }
-                let expert = Int(plan.active[item / perExpert])
-                let first = item % perExpert * Self.unitChunk
-                gateUp[expert].multiply(
-                    scratch.input, tokens: plan.places(of: expert), units: first..<min(first + Self.unitChunk, units),
-                    into: scratch.activated.pointer, outputStride: width)
+        step.pool.forEachChunk(of: plan.itemCount(panels: units, chunk: Self.unitChunk), chunk: 1) { items in
+            for index in items {
+                let (block, range) = plan.item(index, panels: units, chunk: Self.unitChunk)
+                let (rows, tokens) = plan.inputs(of: block, from: input)
+                // Output row 0 is that of input row 0.
+                gateUp[block.expert].multiply(
+                    rows, tokens: tokens, units: range,
+                    into: scratch.activated.pointer + (block.rows.lowerBound - tokens.lowerBound) * width,
+                    outputStride: width)
             }
         }
     }
@@ -115,17 +96,10 @@ struct ExpertFeedForward {
     private static let unitChunk = 4
     private static let panelChunk = 4
 
-    private func addShared(_ step: StageStep, _ scratch: ExpertScratch, panels: Range<Int>) {
-        guard let shared, let sharedInput = scratch.sharedInput else { return }
-        shared.down.multiply(
-            sharedInput, tokens: 0..<step.tokens, panels: panels, into: step.hidden, outputStride: step.modelWidth,
-            accumulate: true)
-    }
-
-    private func storeActivated(_ step: StageStep, _ scratch: ExpertScratch) {
+    private func storeActivated(_ step: StageStep, _ scratch: ExpertScratch, _ plan: ExpertPlan) {
         let width = gateUp[0].outputWidth
         let row = scratch.rows[step.thread].pointer
-        step.pool.forEachChunk(of: step.tokens * shape.usedCount, chunk: 8) { chunk in
+        step.pool.forEachChunk(of: plan.rowCount, chunk: 8) { chunk in
             for place in chunk {
                 // All experts have one form.
                 let values = gateUp[0].activated(
@@ -135,30 +109,43 @@ struct ExpertFeedForward {
         }
     }
 
+    /// The second half of the chosen experts and, with the same claims, of the shared block.
     private func projectDown(_ step: StageStep, _ scratch: ExpertScratch, _ plan: ExpertPlan) {
         let panels = down[0].panelCount
-        let perExpert = (panels + Self.panelChunk - 1) / Self.panelChunk
-        step.pool.forEachChunk(of: plan.active.count * perExpert, chunk: 1) { items in
-            for item in items {
-                let expert = Int(plan.active[item / perExpert])
-                let first = item % perExpert * Self.panelChunk
-                down[expert].multiply(
-                    scratch.downInput, tokens: plan.places(of: expert),
-                    panels: first..<min(first + Self.panelChunk, panels), into: scratch.output.pointer,
+        let expertItems = plan.itemCount(panels: panels, chunk: Self.panelChunk)
+        let sharedPanels = shared?.down.panelCount ?? 0
+        let sharedItems = (sharedPanels + Self.panelChunk - 1) / Self.panelChunk
+        step.pool.forEachChunk(of: expertItems + sharedItems, chunk: 1) { items in
+            for index in items {
+                guard index < expertItems else {
+                    let first = (index - expertItems) * Self.panelChunk
+                    addShared(step, scratch, panels: first..<min(first + Self.panelChunk, sharedPanels))
+                    continue
+                }
+                let (block, range) = plan.item(index, panels: panels, chunk: Self.panelChunk)
+                down[block.expert].multiply(
+                    scratch.downInput, tokens: block.rows, panels: range, into: scratch.output.pointer,
                     outputStride: step.modelWidth)
             }
         }
+    }
+
+    private func addShared(_ step: StageStep, _ scratch: ExpertScratch, panels: Range<Int>) {
+        guard let shared, let sharedInput = scratch.sharedInput else { return }
+        shared.down.multiply(
+            sharedInput, tokens: 0..<step.tokens, panels: panels, into: step.hidden, outputStride: step.modelWidth,
+            accumulate: true)
     }
 
     private func addResults(_ step: StageStep, _ scratch: ExpertScratch, _ plan: ExpertPlan) {
         let width = step.modelWidth
         step.pool.forEachChunk(of: step.tokens, chunk: 2) { chunk in
             for token in chunk {
-                let row = step.hidden + token * width
-                for choice in token * shape.usedCount..<(token + 1) * shape.usedCount {
-                    let values = scratch.output.pointer + Int(plan.places[choice]) * width
-                    let weight = scratch.weights[choice]
-                    for index in 0..<width { row[index] += weight * values[index] }
+                for slot in 0..<shape.usedCount {
+                    step.kernels.addScaled(
+                        scratch.output.pointer + plan.row(token: token, slot: slot) * width,
+                        scale: scratch.weights[token * shape.usedCount + slot], to: step.hidden + token * width,
+                        count: width)
                 }
             }
         }

@@ -41,12 +41,12 @@ struct GroupedAttention {
                 let row = projected + token * projection.rows
                 if let bias { kernels.add(bias.pointer, to: row, count: projection.rows) }
                 if let queryNorm, let keyNorm {
-                    for head in 0..<heads {
-                        let weight = head < shape.headCount ? queryNorm : keyNorm
-                        let start = row + head * shape.headWidth
-                        kernels.rmsNorm(
-                            start, weight: weight.pointer, epsilon: epsilon, count: shape.headWidth, into: start)
-                    }
+                    kernels.rmsNormHeads(
+                        row, heads: shape.headCount, headWidth: shape.headWidth, weight: queryNorm.pointer,
+                        epsilon: epsilon)
+                    kernels.rmsNormHeads(
+                        row + shape.queryWidth, heads: shape.keyValueHeadCount, headWidth: shape.headWidth,
+                        weight: keyNorm.pointer, epsilon: epsilon)
                 }
                 // Queries and keys lie next to each other, so one call rotates both.
                 rotary.rotate(row, count: heads, headWidth: shape.headWidth, token: token, kernels: kernels)

@@ -49,6 +49,7 @@ struct TransformerLayer {
             needs.denseWidth = max(needs.denseWidth, block.gateUp.outputWidth)
         case .experts(let block):
             needs.model.formUnion(block.routerMatrix.needs)
+            for gateUp in block.gateUp { needs.model.formUnion(gateUp.needs) }
             if let shared = block.shared { needs.model.formUnion(shared.gateUp.needs) }
         }
     }

@@ -20,7 +20,7 @@ struct LatentScratch {
         guard case .latent(let shape) = model.attention else { return nil }
         let layers = layers.compactMap { if case .latent(let block) = $0.attention { block } else { nil } }
         func forms(_ matrices: [Projection]) -> ActivationBuffer.Forms {
-            matrices.reduce(into: []) { $0.formUnion($1.needs) }
+            model.inputForms(matrices.reduce(into: []) { $0.formUnion($1.needs) })
         }
         let rows = tokens * shape.headCount
         queryLatents = try shape.queryRank.map {
@@ -48,9 +48,7 @@ struct ExpertScratch {
     /// [T, used].
     let weights: AlignedVector
     /// One for each thread, all equal.
-    let plans: Plans
-    /// [P, D].
-    let input: ActivationBuffer
+    let plans: [ExpertPlan]
     /// What gate and up leave, [P, F] or [P, 2 F].
     let activated: AlignedVector
     /// [P, F].
@@ -74,15 +72,19 @@ struct ExpertScratch {
         routing = try AlignedBuffer(count: threads * ExpertRouter.scratchCount(shape))
         chosen = try AlignedBuffer(count: places)
         weights = try AlignedBuffer(count: places)
-        plans = Plans((0..<threads).map { _ in ExpertPlan(tokens: tokens, shape: shape) })
-        input = try ActivationBuffer(
-            columns: modelWidth, capacity: places,
-            forms: layers.reduce(into: []) { forms, layer in layer.gateUp.forEach { forms.formUnion($0.needs) } })
+        func forms(_ needs: (ExpertFeedForward) -> [ActivationBuffer.Forms]) -> ActivationBuffer.Forms {
+            model.inputForms(layers.flatMap(needs).reduce(into: []) { $0.formUnion($1) })
+        }
+        plans = try (0..<threads).map { _ in
+            try ExpertPlan(
+                expertCount: shape.count, slots: shape.usedCount, capacity: tokens, columns: modelWidth,
+                forms: forms { $0.gateUp.map(\.needs) })
+        }
         activated = try AlignedBuffer(
             count: places * (layers.flatMap { $0.gateUp.map(\.outputWidth) }.max() ?? 0))
         downInput = try ActivationBuffer(
             columns: shape.width, capacity: places,
-            forms: layers.reduce(into: []) { forms, layer in layer.down.forEach { forms.formUnion($0.needs) } })
+            forms: forms { $0.down.map(\.needs) })
         output = try AlignedBuffer(count: places * modelWidth)
         let shared = layers.compactMap(\.shared)
         sharedActivated = try AlignedBuffer(count: tokens * (shared.map(\.gateUp.outputWidth).max() ?? 0))
@@ -91,26 +93,9 @@ struct ExpertScratch {
             ? nil
             : try ActivationBuffer(
                 columns: shape.sharedWidth, capacity: tokens,
-                forms: shared.reduce(into: []) { $0.formUnion($1.down.needs) })
+                forms: forms { $0.shared.map { [$0.down.needs] } ?? [] })
         rows = try (0..<threads).map { _ in
-            try AlignedBuffer(count: max(modelWidth, shape.width, shape.sharedWidth))
-        }
-    }
-
-    /// The threads' plans in memory of their own, so that no thread's writing is another's copy.
-    final class Plans {
-        let pointer: UnsafeMutablePointer<ExpertPlan>
-        private let count: Int
-
-        init(_ plans: [ExpertPlan]) {
-            count = plans.count
-            pointer = .allocate(capacity: plans.count)
-            pointer.initialize(from: plans, count: plans.count)
-        }
-
-        deinit {
-            pointer.deinitialize(count: count)
-            pointer.deallocate()
+            try AlignedBuffer(count: max(shape.width, shape.sharedWidth))
         }
     }
 }

@@ -8,6 +8,13 @@ struct StageResources {
         case grouped(KeyValueCache)
         case latent(LatentCache)
 
+        var type: KeyValueType {
+            switch self {
+            case .grouped(let cache): cache.type
+            case .latent(let cache): cache.type
+            }
+        }
+
         var byteCount: Int {
             switch self {
             case .grouped(let cache): cache.bytesPerBlock * cache.blockCount

@@ -25,7 +25,8 @@ struct StageScratch {
 
     init(model configuration: ModelConfiguration, needs: StageNeeds, tokens: Int, threads: Int) throws {
         func input(_ columns: Int, _ forms: ActivationBuffer.Forms) throws -> SharedInput {
-            try SharedInput(columns: columns, tokens: tokens, threads: threads, forms: forms)
+            try SharedInput(
+                columns: columns, tokens: tokens, threads: threads, forms: configuration.inputForms(forms))
         }
         let resultWidth = configuration.attention.resultWidth
         model = try input(configuration.modelWidth, needs.model)
@@ -49,6 +50,14 @@ struct StageNeeds {
     var projectedWidth = 0
     /// Most values gate and up leave of a token in dense layers.
     var denseWidth = 0
+}
+
+extension ModelConfiguration {
+    /// Where experts are chosen, inputs are refined throughout: the rounding of 8 bits would flip close choices, and an
+    /// expert more or less is a large error. Of the model, not of a stage's layers, so that every cut gives the same bits.
+    func inputForms(_ needed: ActivationBuffer.Forms) -> ActivationBuffer.Forms {
+        experts != nil && needed.contains(.quantized) ? needed.union(.refined) : needed
+    }
 }
 
 extension AttentionConfiguration {

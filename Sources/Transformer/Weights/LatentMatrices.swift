@@ -29,7 +29,9 @@ struct LatentMatrices {
             return try loader.projection([joint.transposed(rows, type: type)])
         }
         // Rows with block scales cannot be cut at a head.
-        let plain = joint.scales == nil ? joint : try joint.packable(exact: loader.exact)
+        let plain =
+            joint.scales == nil
+            ? joint : try FloatMatrix(name: joint.name, shape: joint.shape, type: type).filled(from: joint)
         values = try heads.map { head in
             let rows = head * perHead + shape.plainWidth..<(head + 1) * perHead
             return try loader.projection([plain.rowRange(rows, shape: [rows.count, shape.latentWidth])])
@@ -38,14 +40,8 @@ struct LatentMatrices {
 }
 
 extension TensorView {
-    /// The type for values that have to be laid out anew: floats keep theirs, and are f32 where everything is.
-    func transposedType(exact: Bool) -> ElementType {
-        switch packedType(exact: exact) {
-        case .f32: .f32
-        case .bf16: .bf16
-        default: .f16
-        }
-    }
+    /// The type for values that have to be laid out anew: f32 where everything is, else bf16 where they are that, or f16.
+    fileprivate func transposedType(exact: Bool) -> ElementType { elementType.transposed(exact: exact) }
 
     /// Some rows as columns.
     fileprivate func transposed(_ range: Range<Int>, type: ElementType) throws -> TensorView {
@@ -58,5 +54,16 @@ extension TensorView {
         let matrix = try FloatMatrix(name: name, shape: [columns, range.count], type: type)
         matrix.store(result.pointer, at: 0, count: result.count)
         return try matrix.view
+    }
+}
+
+extension ElementType {
+    /// What ``LatentMatrices`` turns a matrix of this type into to transpose it.
+    func transposed(exact: Bool) -> ElementType {
+        switch self {
+        case _ where exact: .f32
+        case .f32, .bf16: self
+        default: .f16
+        }
     }
 }

@@ -109,7 +109,7 @@ struct LayerLoader {
         return ExpertFeedForward(
             shape: shape, norm: try norm(index, "ffn_norm", width),
             // The choice is made in f32 whatever the weights are.
-            routerMatrix: try Projection([router.packable(exact: true)], pool: pool),
+            routerMatrix: try Projection([router], exact: true, pool: pool),
             router: ExpertRouter(
                 shape: shape,
                 choiceBias: shape.hasChoiceBias
@@ -143,12 +143,11 @@ struct LayerLoader {
     }
 
     func projection(_ views: [TensorView]) throws -> Projection {
-        try Projection(views.map { try $0.packable(exact: exact) }, pool: pool)
+        try Projection(views, exact: exact, pool: pool)
     }
 
     private func gated(_ gate: TensorView, _ up: TensorView) throws -> GatedProjection {
-        try GatedProjection(
-            gate: gate.packable(exact: exact), up: up.packable(exact: exact), activation: model.activation, pool: pool)
+        try GatedProjection(gate: gate, up: up, activation: model.activation, exact: exact, pool: pool)
     }
 
     private func residual(_ index: Int, _ part: String, columns: Int, postNorm: String) throws -> ResidualProjection {

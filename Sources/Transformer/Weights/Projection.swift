@@ -1,4 +1,3 @@
-import Foundation
 import Kernels
 import Tensors
 
@@ -13,10 +12,11 @@ struct Projection {
     /// Panels of all, the units of work to split over threads.
     let panelCount: Int
 
+    /// - Parameter exact: keeps the weights as f32.
     /// - Throws: `KernelError`.
-    init(_ views: [TensorView], pool: ThreadPool) throws {
-        if Self.canStack(views) {
-            matrices = [try PackedMatrix(concatenating: views, pool: pool)]
+    init(_ views: [TensorView], exact: Bool, pool: ThreadPool) throws {
+        if exact || Self.canStack(views) {
+            matrices = [try PackedMatrix(concatenating: views, exact: exact, pool: pool)]
         } else {
             matrices = try views.map { try PackedMatrix($0, pool: pool) }
         }
@@ -76,19 +76,20 @@ struct GatedProjection {
     }
 
     private let form: Form
-    private let activation: ModelConfiguration.Activation
+    private let activation: GateActivation
     /// `F`.
     let width: Int
 
+    /// - Parameter exact: keeps the weights as f32.
     /// - Throws: `KernelError`.
-    init(gate: TensorView, up: TensorView, activation: ModelConfiguration.Activation, pool: ThreadPool) throws {
+    init(gate: TensorView, up: TensorView, activation: GateActivation, exact: Bool, pool: ThreadPool) throws {
         self.activation = activation
         width = gate.rows
-        let isFused = gate.elementType == up.elementType && width % PackedMatrix.panelRows == 0 && activation == .silu
-        form =
-            isFused
-            ? .fused(try PackedMatrix(gate: gate, up: up, pool: pool))
-            : .separate(try Projection([gate, up], pool: pool))
+        if exact || gate.elementType == up.elementType {
+            form = .fused(try PackedMatrix(gate: gate, up: up, exact: exact, pool: pool))
+        } else {
+            form = .separate(try Projection([gate, up], exact: false, pool: pool))
+        }
     }
 
     var needs: ActivationBuffer.Forms {
@@ -124,7 +125,8 @@ struct GatedProjection {
     ) {
         switch form {
         case .fused(let matrix):
-            matrix.multiplySiluMul(input, tokens: tokens, pairs: units, into: output, outputStride: outputStride)
+            matrix.multiplyGated(
+                input, tokens: tokens, pairs: units, activation: activation, into: output, outputStride: outputStride)
         case .separate(let projection):
             projection.multiply(input, tokens: tokens, panels: units, into: output, outputStride: outputStride)
         }
@@ -135,21 +137,7 @@ struct GatedProjection {
         _ row: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>, kernels: KernelSet
     ) -> UnsafePointer<Float> {
         if case .fused = form { return row }
-        switch activation {
-        case .silu: kernels.siluMul(gate: row, up: row + width, count: width, into: scratch)
-        case .gelu: geluMul(gate: row, up: row + width, count: width, into: scratch)
-        }
+        kernels.multiplyGate(activation, gate: row, up: row + width, count: width, into: scratch)
         return UnsafePointer(scratch)
-    }
-}
-
-/// `output[i] = gelu(gate[i]) * up[i]` by the tanh form; may be in place.
-private func geluMul(
-    gate: UnsafePointer<Float>, up: UnsafePointer<Float>, count: Int, into output: UnsafeMutablePointer<Float>
-) {
-    for index in 0..<count {
-        let x = gate[index]
-        let inner = 0.797_884_56 * (x + 0.044715 * x * x * x)
-        output[index] = 0.5 * x * (1 + tanhf(inner)) * up[index]
     }
 }

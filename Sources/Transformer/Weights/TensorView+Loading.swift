@@ -36,19 +36,6 @@ extension TensorView {
             name: name, shape: shape, elementType: elementType, bytes: UnsafeRawBufferPointer(rebasing: part),
             owner: owner)
     }
-
-    /// The type its values have in packed form: f32 where everything is, its own where the kernels know it, else f16.
-    func packedType(exact: Bool) -> ElementType {
-        if exact { return .f32 }
-        return scales == nil && elementType.isPackable ? elementType : .f16
-    }
-
-    /// The same values as the kernels can pack them; rounded to f16 when the type is one that they do not know.
-    /// - Throws: `TensorError` for a type that cannot be read, `KernelError` when there is no memory.
-    func packable(exact: Bool) throws -> TensorView {
-        let type = packedType(exact: exact)
-        return type == elementType ? self : try FloatMatrix(name: name, shape: shape, type: type).filled(from: self)
-    }
 }
 
 /// A matrix of floats being made in memory.

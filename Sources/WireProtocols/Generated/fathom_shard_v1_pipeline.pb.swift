@@ -42,6 +42,12 @@ package nonisolated struct Fathom_Shard_V1_JoinRequest: Sendable {
   /// name takes the first of the digest.
   package var model: String = String()
 
+  /// How the caller's KV cache holds numbers, "f16" or "int8": the callee's must be the same, because it changes results.
+  package var kvType: String = String()
+
+  /// Tokens that a step may hold; the callee must take as many.
+  package var maxBatchedTokens: UInt32 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -213,7 +219,7 @@ fileprivate nonisolated let _protobuf_package = "fathom.shard.v1"
 
 nonisolated extension Fathom_Shard_V1_JoinRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".JoinRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}model_digest\0\u{3}stage_index\0\u{3}stage_count\0\u{3}layer_start\0\u{3}kv_block_count\0\u{3}kv_block_size\0\u{1}model\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}model_digest\0\u{3}stage_index\0\u{3}stage_count\0\u{3}layer_start\0\u{3}kv_block_count\0\u{3}kv_block_size\0\u{1}model\0\u{3}kv_type\0\u{3}max_batched_tokens\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -228,6 +234,8 @@ nonisolated extension Fathom_Shard_V1_JoinRequest: SwiftProtobuf.Message, SwiftP
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.kvBlockCount) }()
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self.kvBlockSize) }()
       case 7: try { try decoder.decodeSingularStringField(value: &self.model) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.kvType) }()
+      case 9: try { try decoder.decodeSingularUInt32Field(value: &self.maxBatchedTokens) }()
       default: break
       }
     }
@@ -255,6 +263,12 @@ nonisolated extension Fathom_Shard_V1_JoinRequest: SwiftProtobuf.Message, SwiftP
     if !self.model.isEmpty {
       try visitor.visitSingularStringField(value: self.model, fieldNumber: 7)
     }
+    if !self.kvType.isEmpty {
+      try visitor.visitSingularStringField(value: self.kvType, fieldNumber: 8)
+    }
+    if self.maxBatchedTokens != 0 {
+      try visitor.visitSingularUInt32Field(value: self.maxBatchedTokens, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -266,6 +280,8 @@ nonisolated extension Fathom_Shard_V1_JoinRequest: SwiftProtobuf.Message, SwiftP
     if lhs.kvBlockCount != rhs.kvBlockCount {return false}
     if lhs.kvBlockSize != rhs.kvBlockSize {return false}
     if lhs.model != rhs.model {return false}
+    if lhs.kvType != rhs.kvType {return false}
+    if lhs.maxBatchedTokens != rhs.maxBatchedTokens {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -119,15 +119,18 @@ tls-require-client-certificate: {{ $root.Values.tls.mutual }}
 {{- end }}
 {{- end -}}
 
-{{/* Fills /models before the main container starts: (list $ "model name" resources). */}}
+{{/* Fills /models before the main container starts, one model after the other: (list $ models resources), each model
+     with a name and, where it is not of the catalogue, the arguments of `fathom model pull`. */}}
 {{- define "fathom.modelPull" -}}
 {{- $root := index . 0 -}}
+{{- $resources := index . 2 -}}
 {{- if eq $root.Values.model.source "pull" }}
 initContainers:
-  - name: model-pull
+  {{- range $index, $model := index . 1 }}
+  - name: model-pull{{ if $index }}-{{ $index }}{{ end }}
     image: {{ include "fathom.image" $root | quote }}
     imagePullPolicy: {{ $root.Values.image.pullPolicy }}
-    command: [fathom, model, pull, {{ index . 1 | quote }}]
+    command: {{ concat (list "fathom" "model" "pull") ($model.pull | default (list $model.name)) | toJson }}
     env:
       - name: FATHOM_MODELS
         value: /models
@@ -136,12 +139,13 @@ initContainers:
     securityContext:
       {{- include "fathom.containerSecurity" $root | nindent 6 }}
     resources:
-      {{- toYaml (index . 2) | nindent 6 }}
+      {{- toYaml $resources | nindent 6 }}
     volumeMounts:
       - name: models
         mountPath: /models
       - name: tmp
         mountPath: /tmp
+  {{- end }}
 {{- end }}
 {{- end -}}
 
