@@ -91,7 +91,8 @@ enum TensorTransform {
         let (factor, low, high, context) = (Float(factor), Float(low), Float(high), Float(originalContext))
         return (0..<headWidth / 2).map { i in
             let frequency = 1 / Float(pow(base, Double(2 * i) / Double(headWidth)))
-            let wavelength = 2 * Float.pi / frequency
+            // Float.pi is rounded towards zero; the nearest is wanted.
+            let wavelength = Float(2 * Double.pi) / frequency
             if wavelength < context / high { return 1 }
             if wavelength > context / low { return factor }
             let smooth = (context / wavelength - low) / (high - low)
