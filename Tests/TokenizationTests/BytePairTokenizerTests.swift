@@ -128,6 +128,6 @@ struct BytePairTokenizerTests {
         ])
     func refused(key: String, value: GGUFValue, code: TokenizationError.Code) throws {
         let metadata = try TokenizationFixture.metadata(replacing: [key: value])
-        #expect { try BytePairTokenizer(gguf: metadata) } throws: { ($0 as? TokenizationError)?.code == code }
+        #expect { try TokenizerLoader.load(gguf: metadata) } throws: { ($0 as? TokenizationError)?.code == code }
     }
 }

@@ -2,7 +2,7 @@
 ///
 /// Models name theirs in `tokenizer.ggml.pre`; each is a regular expression, or several applied one after the other,
 /// each to the pieces the one before left. They are written out by hand here, over Unicode scalars.
-package enum PreTokenizer: String, Sendable, CaseIterable {
+enum PreTokenizer: Sendable {
     /// GPT-2: contractions, letters, numbers, other marks, each with the space before; white space.
     case gpt2
     /// Every digit by itself, then GPT-2 on what lies between.
@@ -11,23 +11,10 @@ package enum PreTokenizer: String, Sendable, CaseIterable {
     case llama3
     /// As `llama3`, every digit by itself.
     case qwen2
-
-    /// The pre-tokeniser that GGUF files call `name`.
-    ///
-    /// - Throws: `TokenizationError` with `unsupported` for a name that is not implemented.
-    package init(ggufName name: String) throws(TokenizationError) {
-        switch name {
-        case "default", "gpt-2", "gpt2", "phi-2", "jina-es", "jina-de", "olmo", "mpt": self = .gpt2
-        case "smollm", "starcoder", "refact", "command-r", "codeshell", "minerva-7b", "exaone": self = .smollm
-        case "llama3", "llama-v3", "llama-bpe", "dbrx", "smaug-bpe": self = .llama3
-        case "qwen2", "stablelm2", "deepseek-r1-qwen", "megrez": self = .qwen2
-        default:
-            throw TokenizationError(
-                code: .unsupported,
-                message: "pre-tokeniser \"\(name.prefix(64))\" is not implemented, expected one of gpt-2, smollm, "
-                    + "llama-bpe, qwen2 or their aliases")
-        }
-    }
+    /// DeepSeek V2, V3 and R1: numbers in threes, Chinese and Japanese runs, then words with their marks.
+    case deepseek3
+    /// Any other, as its steps say; these only cut.
+    case steps([PreTokenizationStep])
 
     /// Calls `word` with the byte range of each word of `text` in `range`, in order; together they are all of it.
     @inline(__always)
@@ -37,7 +24,19 @@ package enum PreTokenizer: String, Sendable, CaseIterable {
         case .smollm: Self.splitDigits(text, range, word)
         case .llama3: Self.splitLlama(text, range, maxDigits: 3, word)
         case .qwen2: Self.splitLlama(text, range, maxDigits: 1, word)
+        case .deepseek3: Self.splitDeepSeek(text, range, word)
+        case .steps(let steps): Self.split(text, range, steps[...], word)
         }
+    }
+
+    /// One step after the other, each on what the one before left.
+    private static func split(
+        _ text: ScalarReader, _ range: Range<Int>, _ steps: ArraySlice<PreTokenizationStep>,
+        _ word: (Range<Int>) -> Void
+    ) {
+        if range.isEmpty { return }
+        guard let step = steps.first else { return word(range) }
+        step.cut(text, range) { split(text, $0, steps.dropFirst(), word) }
     }
 
     // MARK: - \p{N}, then GPT-2
@@ -47,7 +46,7 @@ package enum PreTokenizer: String, Sendable, CaseIterable {
         var index = start
         while index < range.upperBound {
             let (scalarClass, length) = text.classified(at: index)
-            if scalarClass.contains(.number) {
+            if scalarClass.contains(.digit) {
                 splitGPT2(text, start..<index, word)
                 word(index..<index + length)
                 start = index + length
@@ -139,7 +138,7 @@ package enum PreTokenizer: String, Sendable, CaseIterable {
     // MARK: - Parts
 
     /// `\s+(?!\S)|\s+`: a run of white space, without its last scalar when something else follows and it has several.
-    private static func spaceEnd(_ text: ScalarReader, at start: Int, end: Int) -> Int {
+    static func spaceEnd(_ text: ScalarReader, at start: Int, end: Int) -> Int {
         var index = start
         var last = start
         while index < end {
@@ -169,7 +168,7 @@ package enum PreTokenizer: String, Sendable, CaseIterable {
         }
     }
 
-    private static func isLineBreak(_ byte: UInt8) -> Bool {
+    static func isLineBreak(_ byte: UInt8) -> Bool {
         byte == UInt8(ascii: "\n") || byte == UInt8(ascii: "\r")
     }
 }

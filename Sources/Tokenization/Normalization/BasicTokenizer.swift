@@ -37,7 +37,7 @@ struct BasicTokenizer: Sendable {
         func add(_ scalar: Unicode.Scalar, from source: Range<Int>) {
             let scalarClass = classes[scalar]
             if scalarClass.contains(.space) { return flush() }
-            let standsAlone = isPunctuation(scalar, scalarClass)
+            let standsAlone = scalarClass.contains(.bertPunctuation)
             if standsAlone { flush() }
             guard goesOn else { return }
             if word.scalarCount == 0 {
@@ -60,12 +60,9 @@ struct BasicTokenizer: Sendable {
             let source = index..<index + length
             index += length
             let scalarClass = classes[scalar]
-            // Tab and line breaks are controls too, but they are white space first; other controls vanish.
-            if (0x09...0x0A).contains(scalar.value) || scalar.value == 0x0D {
-                flush()
-            } else if scalarClass.contains(.other) || scalar.value == 0xFFFD {
+            if Self.isDropped(scalar, scalarClass) {
                 continue
-            } else if scalarClass.contains(.space) {
+            } else if Self.isSpace(scalar, scalarClass) {
                 flush()
             } else if scalar.value < 0x80 {
                 let isUpper = lowercases && scalar.value >= 0x41 && scalar.value <= 0x5A
@@ -75,7 +72,7 @@ struct BasicTokenizer: Sendable {
                 if isChinese { flush() }
                 if lowercases {
                     decomposition.forEach(in: scalar) { part in
-                        guard !classes[part].contains(.nonspacingMark) else { return }
+                        guard !classes[part].contains(.bertMark) else { return }
                         for lower in part.properties.lowercaseMapping.unicodeScalars { add(lower, from: source) }
                     }
                 } else {
@@ -87,13 +84,23 @@ struct BasicTokenizer: Sendable {
         flush()
     }
 
-    private func isPunctuation(_ scalar: Unicode.Scalar, _ scalarClass: ScalarClass) -> Bool {
-        if scalar.value >= 0x80 { return scalarClass.contains(.punctuation) }
-        // All ASCII that is neither letter, digit, space nor control, `$` and `^` with the rest.
-        return scalarClass.contains(.punctuation) || scalarClass.contains(.symbol)
+    /// Whether cleaning leaves `scalar` out: controls, formats and private use, but not white space of BERT's.
+    static func isDropped(_ scalar: Unicode.Scalar, _ scalarClass: ScalarClass) -> Bool {
+        // Tab and line breaks are controls too, but they are white space first.
+        if isTabOrLineBreak(scalar) { return false }
+        return scalarClass.contains(.bertControl) || scalar.value == 0xFFFD
     }
 
-    private static func isChinese(_ value: UInt32) -> Bool {
+    static func isSpace(_ scalar: Unicode.Scalar, _ scalarClass: ScalarClass) -> Bool {
+        isTabOrLineBreak(scalar) || scalarClass.contains(.space)
+    }
+
+    private static func isTabOrLineBreak(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value == 0x09 || scalar.value == 0x0A || scalar.value == 0x0D
+    }
+
+    /// Whether `scalar` is a CJK ideograph, which stands alone.
+    static func isChinese(_ value: UInt32) -> Bool {
         switch value {
         case 0x4E00...0x9FFF, 0x3400...0x4DBF, 0x20000...0x2A6DF, 0x2A700...0x2B73F, 0x2B740...0x2B81F,
             0x2B920...0x2CEAF, 0xF900...0xFAFF, 0x2F800...0x2FA1F:

@@ -2,7 +2,7 @@
 struct MergeTable: Sendable {
     /// What a pair merges to. Smaller is preferred.
     struct Merge: Comparable, Sendable {
-        /// Rank in the upper half, token id in the lower: ranks are unique, so comparing compares ranks.
+        /// Rank in the upper half, token id in the lower.
         let packed: UInt64
 
         static let none = Merge(packed: .max)
@@ -10,7 +10,8 @@ struct MergeTable: Sendable {
         var rank: UInt32 { UInt32(truncatingIfNeeded: packed >> 32) }
         var token: UInt32 { UInt32(truncatingIfNeeded: packed) }
 
-        static func < (lhs: Merge, rhs: Merge) -> Bool { lhs.packed < rhs.packed }
+        /// By rank only: among equal ranks the leftmost pair comes first, whatever it becomes.
+        static func < (lhs: Merge, rhs: Merge) -> Bool { lhs.rank < rhs.rank }
     }
 
     /// Left id in the upper half, right id in the lower; `.max` for an empty slot.
@@ -27,11 +28,11 @@ struct MergeTable: Sendable {
         shift = UInt64(64 - bits)
     }
 
-    /// Adds a merge unless the pair has one; the first, and so preferred, merge of a pair stays.
-    mutating func insert(left: UInt32, right: UInt32, rank: UInt32, token: UInt32) {
+    /// Adds a merge. When the pair has one, that stays, unless the new one `replaces` it.
+    mutating func insert(left: UInt32, right: UInt32, rank: UInt32, token: UInt32, replaces: Bool = false) {
         let key = UInt64(left) << 32 | UInt64(right)
         let slot = slot(of: key)
-        guard keys[slot] == .max else { return }
+        guard replaces || keys[slot] == .max else { return }
         keys[slot] = key
         merges[slot] = UInt64(rank) << 32 | UInt64(token)
     }

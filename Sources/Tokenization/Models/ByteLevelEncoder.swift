@@ -1,5 +1,5 @@
-/// One run of encoding: a text's bytes on one side, its ids on the other, and a cache of the words seen on the way.
-struct BytePairEncoder {
+/// One run of byte-level encoding: a text's bytes on one side, its ids on the other, and a cache of the words seen on the way.
+struct ByteLevelEncoder {
     /// A word met before: where it stands in the text, and where its ids stand in the output.
     private struct CachedWord {
         var hash: UInt64 = 0
@@ -15,9 +15,9 @@ struct BytePairEncoder {
     /// Shorter texts are done before a cache would have paid for itself.
     private static let minCachedTextLength = 2048
 
-    private let vocabulary: BytePairVocabulary
+    private let model: ByteLevelModel
     private let preTokenizer: PreTokenizer
-    private let reader: ScalarReader
+    let reader: ScalarReader
     private var merger: WordMerger
     private var cache: [CachedWord]
     private(set) var ids: [UInt32]
@@ -26,33 +26,31 @@ struct BytePairEncoder {
     ///   - bytes: the text, valid UTF-8; must outlive this value.
     ///   - ids: what stands before the text's ids.
     init(
-        vocabulary: BytePairVocabulary, preTokenizer: PreTokenizer, bytes: UnsafeBufferPointer<UInt8>, ids: [UInt32]
+        model: ByteLevelModel, preTokenizer: PreTokenizer, bytes: UnsafeBufferPointer<UInt8>, ids: [UInt32]
     ) {
-        self.vocabulary = vocabulary
+        self.model = model
         self.preTokenizer = preTokenizer
-        reader = ScalarReader(bytes: bytes, classes: ScalarClasses())
-        merger = WordMerger(vocabulary.merges)
+        reader = ScalarReader(bytes: bytes, classes: ScalarClasses.shared)
+        merger = WordMerger(model.merges)
         let isLong = bytes.count >= Self.minCachedTextLength
         cache = isLong ? [CachedWord](repeating: CachedWord(), count: Self.cacheSize) : []
         self.ids = ids
         self.ids.reserveCapacity(ids.count + bytes.count / 4 + 8)
     }
 
-    /// Encodes the whole text, with the tokens of `specialTokens` found in it.
-    mutating func encode(specialTokens: SpecialTokenTrie) {
-        var start = 0
-        let end = reader.bytes.count
-        while start < end {
-            let match = specialTokens.firstMatch(in: reader.bytes, range: start..<end)
-            encodePlain(start..<(match?.range.lowerBound ?? end))
-            guard let match else { return }
-            ids.append(match.token)
-            start = match.range.upperBound
-        }
+    /// Adds a token that is not found by merging.
+    mutating func append(_ token: UInt32) { ids.append(token) }
+
+    /// Encodes the text in `range`, which words do not cross.
+    mutating func encode(_ range: Range<Int>) {
+        preTokenizer.split(reader, range: range) { encodeWord($0) }
     }
 
-    private mutating func encodePlain(_ range: Range<Int>) {
-        preTokenizer.split(reader, range: range) { encodeWord($0) }
+    /// Calls `body` with an encoder of another text that goes on where this one is.
+    mutating func withText(_ bytes: UnsafeBufferPointer<UInt8>, _ body: (inout ByteLevelEncoder) -> Void) {
+        var encoder = ByteLevelEncoder(model: model, preTokenizer: preTokenizer, bytes: bytes, ids: [])
+        body(&encoder)
+        ids += encoder.ids
     }
 
     @inline(__always)
@@ -60,12 +58,12 @@ struct BytePairEncoder {
         guard !range.isEmpty else { return }
         let word = UnsafeBufferPointer(rebasing: reader.bytes[range])
         let hash = ByteHash.hash(word)
-        if let id = vocabulary.wholeWords.id(of: word, hash: hash) {
+        if let id = model.wholeWords.id(of: word, hash: hash) {
             ids.append(id)
             return
         }
         guard !cache.isEmpty else {
-            merger.merge(word, byteTokens: vocabulary.byteTokens, into: &ids)
+            merger.merge(word, byteTokens: model.byteTokens, into: &ids)
             return
         }
         let slot = Int(truncatingIfNeeded: hash >> 20) & (Self.cacheSize - 1)
@@ -75,7 +73,7 @@ struct BytePairEncoder {
             return
         }
         let firstID = ids.count
-        merger.merge(word, byteTokens: vocabulary.byteTokens, into: &ids)
+        merger.merge(word, byteTokens: model.byteTokens, into: &ids)
         cache[slot] = CachedWord(
             hash: hash, start: range.lowerBound, length: word.count, firstID: firstID, idCount: ids.count - firstID)
     }

@@ -1,4 +1,4 @@
-/// Merges the byte tokens of one word until no merge applies, preferred merges first, leftmost first among equals.
+/// Merges the tokens of one word until no merge applies, preferred merges first, leftmost first among equals.
 ///
 /// Short words, which are nearly all, are scanned for the best pair each time. Long ones (a megabyte without a space is
 /// one word) keep their pairs in buckets by rank over a linked list, so that the time is O(n log n).
@@ -18,8 +18,16 @@ struct WordMerger {
 
     /// Appends to `output` what the byte tokens of `word` merge to. Bytes without a token are left out.
     mutating func merge(_ word: UnsafeBufferPointer<UInt8>, byteTokens: [UInt32?], into output: inout [UInt32]) {
+        merge(into: &output) { tokens in
+            for byte in word { if let token = byteTokens[Int(byte)] { tokens.append(token) } }
+        }
+    }
+
+    /// Appends to `output` what the tokens that `fill` appends to its argument merge to.
+    @inline(__always)
+    mutating func merge(into output: inout [UInt32], _ fill: (inout [UInt32]) -> Void) {
         tokens.removeAll(keepingCapacity: true)
-        for byte in word { if let token = byteTokens[Int(byte)] { tokens.append(token) } }
+        fill(&tokens)
         if tokens.count <= Self.maxScannedCount {
             mergeByScanning()
             output.append(contentsOf: tokens)

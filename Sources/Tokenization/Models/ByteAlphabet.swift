@@ -13,6 +13,9 @@ enum ByteAlphabet {
         }
     }()
 
+    /// The UTF-8 form of the character of each byte.
+    static let utf8: [[UInt8]] = scalars.map { Array(String($0).utf8) }
+
     private static let bytes: [UInt8?] = {
         var bytes = [UInt8?](repeating: nil, count: 324)
         for (byte, scalar) in scalars.enumerated() { bytes[Int(scalar.value)] = UInt8(byte) }

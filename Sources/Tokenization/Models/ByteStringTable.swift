@@ -50,6 +50,12 @@ struct ByteStringTable: Sendable {
         id(of: bytes, hash: ByteHash.hash(bytes))
     }
 
+    /// The id of the entry equal to `text`.
+    func id(ofText text: String) -> UInt32? {
+        var text = text
+        return text.withUTF8 { id(of: $0) }
+    }
+
     /// The slot that holds `bytes`, or the empty one where they belong.
     private func slot(of bytes: UnsafeBufferPointer<UInt8>, _ hash: UInt64) -> Int {
         let mask = slots.count - 1

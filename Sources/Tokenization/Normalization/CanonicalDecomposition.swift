@@ -14,7 +14,9 @@ struct CanonicalDecomposition: Sendable {
     private static let shared: [UInt32: [Unicode.Scalar]] = {
         var table: [UInt32: [Unicode.Scalar]] = [:]
         for value in blocks.joined() {
-            guard let scalar = Unicode.Scalar(value) else { continue }
+            guard let scalar = Unicode.Scalar(value),
+                !UnicodeAge.isNewer(scalar, than: UnicodeAge.normalization)
+            else { continue }
             let text = String(Character(scalar))
             let decomposed = Array(text.decomposedStringWithCanonicalMapping.unicodeScalars)
             if decomposed != [scalar] { table[value] = decomposed }

@@ -28,6 +28,13 @@ struct ScalarReader {
         return (classes[scalar], length)
     }
 
+    /// Where the scalar before byte `index` starts; there must be one.
+    func index(before index: Int) -> Int {
+        var index = index - 1
+        while bytes[index] & 0xC0 == 0x80 { index -= 1 }
+        return index
+    }
+
     /// The end of the run from `start` of scalars whose class satisfies `belongs`, looking no further than `end`.
     @inline(__always)
     func runEnd(from start: Int, to end: Int, where belongs: (ScalarClass) -> Bool) -> Int {
