@@ -1,7 +1,8 @@
 /// A token that is found in text before anything else is done to it.
 struct AddedToken: Sendable, Equatable {
     let id: UInt32
-    let text: String
+    /// As text is decoded to; the normalised form of one that is looked for after normalisation.
+    var text: String
     /// Whether it is a control token, which stands for no text of its own.
     var isSpecial = true
     /// Whether it is looked for in normalised text.
@@ -26,22 +27,25 @@ struct AddedTokens: Sendable {
     }
 
     private(set) var byID: [UInt32: AddedToken] = [:]
-    private(set) var byText: [String: UInt32] = [:]
+    private var byText: [TokenText: UInt32] = [:]
     private var raw = SpecialTokenTrie()
     private var normalized = SpecialTokenTrie()
 
     /// - Parameter normalize: the tokeniser's normalisation, for the tokens that are looked for after it.
     init(_ tokens: [AddedToken] = [], normalize: (String) -> String = { $0 }) {
-        for token in tokens where !token.text.isEmpty {
+        for var token in tokens where !token.text.isEmpty {
+            byText[TokenText(token.text)] = token.id
+            if token.isNormalized { token.text = normalize(token.text) }
             byID[token.id] = token
-            byText[token.text] = token.id
             if token.isNormalized {
-                normalized.insert(normalize(token.text).utf8, token: token.id)
+                normalized.insert(token.text.utf8, token: token.id)
             } else {
                 raw.insert(token.text.utf8, token: token.id)
             }
         }
     }
+
+    func id(of text: String) -> UInt32? { byText[TokenText(text)] }
 
     var hasNormalized: Bool { !normalized.isEmpty }
 
@@ -89,8 +93,6 @@ struct AddedTokens: Sendable {
     }
 
     private func isWord(_ reader: ScalarReader, at index: Int) -> Bool {
-        let scalar = reader.scalar(at: index).value
-        // Rust's \w counts the joiners as well.
-        return ScalarSet.Item.word.contains(scalar) || scalar.value == 0x200C || scalar.value == 0x200D
+        ScalarSet.rustWord.contains(reader.scalar(at: index).value)
     }
 }

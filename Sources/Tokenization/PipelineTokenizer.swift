@@ -140,7 +140,7 @@ package struct PipelineTokenizer: Tokenizer {
 
     package func bytes(of token: UInt32, isFirst: Bool) -> [UInt8] {
         guard Int(token) < vocabularySize else { return [] }
-        if let added = added.byID[token] { return added.isSpecial ? [] : Array(added.text.utf8) }
+        if isSpecial(token) { return [] }
         return decoder.bytes(of: texts[Int(token)], isFirst: isFirst)
     }
 
@@ -150,7 +150,7 @@ package struct PipelineTokenizer: Tokenizer {
     }
 
     package func specialToken(_ text: String) -> UInt32? {
-        guard let id = added.byText[text], isSpecial(id) else { return nil }
+        guard let id = added.id(of: text), isSpecial(id) else { return nil }
         return id
     }
 

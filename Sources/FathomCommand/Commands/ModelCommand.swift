@@ -7,7 +7,7 @@ import Synchronization
 struct ModelCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model", abstract: "Fetches, verifies and lists models.",
-        subcommands: [Pull.self, Verify.self, List.self])
+        subcommands: [Pull.self, Verify.self, List.self, TokenizeCommand.self])
 
     struct Pull: AsyncParsableCommand {
         static let configuration = CommandConfiguration(

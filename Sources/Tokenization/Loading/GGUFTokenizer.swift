@@ -234,7 +234,7 @@ struct GGUFTokenizer {
             roles.after = [roles.eos].compactMap { $0 }
         }
         let keys = ["tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"]
-        let ends = try [roles.eos] + keys.map(tokenID) + EndOfGeneration.names.map { added.byText[$0] }
+        let ends = try [roles.eos] + keys.map(tokenID) + EndOfGeneration.names.map { added.id(of: $0) }
         roles.endOfGeneration = Set(ends.compactMap { $0 })
         return roles
     }

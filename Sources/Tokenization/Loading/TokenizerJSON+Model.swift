@@ -20,7 +20,7 @@ extension TokenizerJSON {
 
     private func unknown(_ model: JSONField, _ vocabulary: TokenizerVocabulary) throws -> UInt32? {
         guard let text = try model.string("unk_token") else { return nil }
-        return vocabulary.ids[text]
+        return vocabulary.id(of: text)
     }
 
     // MARK: - Byte pairs
@@ -36,7 +36,7 @@ extension TokenizerJSON {
         options.fusesUnknown = try model.bool("fuse_unk", default: false)
         options.ignoresMerges = try model.bool("ignore_merges", default: false)
         if try model.bool("byte_fallback", default: false) {
-            options.byteTokens = ByteFallback.tokens { vocabulary.ids[$0] }
+            options.byteTokens = ByteFallback.tokens { vocabulary.id(of: $0) }
         }
         let table = vocabulary.table()
         let merges = try merges(model, vocabulary, prefix: options.continuationPrefix)
@@ -66,8 +66,8 @@ extension TokenizerJSON {
             }
             let rest = right.utf8.starts(with: prefix) ? right.utf8.dropFirst(prefix.count) : right.utf8[...]
             let joined = left + String(Substring(rest))
-            guard let leftID = vocabulary.ids[left], let rightID = vocabulary.ids[right],
-                let id = vocabulary.ids[joined]
+            guard let leftID = vocabulary.id(of: left), let rightID = vocabulary.id(of: right),
+                let id = vocabulary.id(of: joined)
             else { throw field.malformed("merge \(rank) names a token that is not in the vocabulary") }
             // Of two merges of a pair the later one counts in the library.
             table.insert(left: leftID, right: rightID, rank: UInt32(rank), token: id, replaces: true)
@@ -97,9 +97,9 @@ extension TokenizerJSON {
         let unknown = try model["unk_id"]?.integer(in: 0...vocabulary.count - 1)
         var byteTokens: [UInt32]?
         if try model.bool("byte_fallback", default: false) {
-            byteTokens = ByteFallback.tokens { vocabulary.ids[$0] }
+            byteTokens = ByteFallback.tokens { vocabulary.id(of: $0) }
         }
-        let pieces = vocabulary.ids.map { (text: Array($0.key.utf8), id: $0.value) }
+        let pieces = vocabulary.pieces.map { (text: Array($0.text.utf8), id: $0.id) }
         return UnigramModel(
             pieces: pieces, scores: vocabulary.scores, unknown: unknown.map(UInt32.init), byteTokens: byteTokens)
     }
@@ -109,8 +109,8 @@ extension TokenizerJSON {
             throw model.malformed("the unknown token is not in the vocabulary")
         }
         let prefix = Array((try model.string("continuing_subword_prefix") ?? "##").utf8)
-        var continuations = ByteStringTable(capacity: vocabulary.ids.count)
-        for (text, id) in vocabulary.ids where text.utf8.starts(with: prefix) && text.utf8.count > prefix.count {
+        var continuations = ByteStringTable(capacity: vocabulary.count)
+        for (text, id) in vocabulary.pieces where text.utf8.starts(with: prefix) && text.utf8.count > prefix.count {
             Array(text.utf8.dropFirst(prefix.count)).withUnsafeBufferPointer { _ = continuations.insert($0, id: id) }
         }
         // A word may start with a token that is written like a continuation.

@@ -75,12 +75,12 @@ struct TokenizerJSON {
         return try field.elements().map { entry in
             let text = try entry.required("content").string()
             let written = try entry.required("id").integer(in: 0...Self.maxID)
-            let id = vocabulary.ids[text].map(Int.init) ?? written
-            if let other = seen[id], other != text {
+            let id = vocabulary.id(of: text).map(Int.init) ?? written
+            if let other = seen[id], TokenText(other) != TokenText(text) {
                 throw entry.malformed("id \(id) belongs to another added token already")
             }
             seen[id] = text
-            if let other = vocabulary.text(of: id), other != text {
+            if let other = vocabulary.text(of: id), TokenText(other) != TokenText(text) {
                 throw entry.malformed("id \(id) belongs to another token of the vocabulary")
             }
             let isSpecial = try entry.bool("special", default: false)
@@ -102,7 +102,7 @@ struct TokenizerJSON {
             guard let field = configuration?[key] else { return nil }
             // Older files write a token as an object.
             let text = try field["content"]?.string() ?? field.string()
-            return added.byText[text] ?? vocabulary.ids[text]
+            return added.id(of: text) ?? vocabulary.id(of: text)
         }
         var roles = PipelineTokenizer.Roles()
         roles.bos = try token("bos_token") ?? token("cls_token")
@@ -117,7 +117,7 @@ struct TokenizerJSON {
             }
         }
         roles.endOfGeneration = Set(
-            [roles.eos].compactMap { $0 } + EndOfGeneration.names.compactMap { added.byText[$0] })
+            [roles.eos].compactMap { $0 } + EndOfGeneration.names.compactMap { added.id(of: $0) })
         roles.endOfGeneration.formUnion(try generatedEnds(count: count))
         return roles
     }
@@ -132,7 +132,9 @@ struct TokenizerJSON {
 
 /// The tokens of a tokenizer.json's model.
 struct TokenizerVocabulary {
-    private(set) var ids: [String: UInt32] = [:]
+    private var ids: [TokenText: UInt32] = [:]
+    /// The tokens that text is spelt with, by text.
+    var pieces: some Sequence<(text: String, id: UInt32)> { ids.lazy.map { ($0.key.text, $0.value) } }
     private(set) var scores: [Double] = []
     private var textsByID: [String?] = []
 
@@ -140,23 +142,29 @@ struct TokenizerVocabulary {
     /// One more than the greatest id.
     var count: Int { textsByID.count }
 
+    func id(of text: String) -> UInt32? { ids[TokenText(text)] }
+
     func text(of id: Int) -> String? { id < textsByID.count ? textsByID[id] : nil }
 
     mutating func add(_ text: String, id: Int, _ malformed: (String) -> TokenizationError) throws {
         if id >= textsByID.count {
             textsByID.append(contentsOf: repeatElement(nil, count: id + 1 - textsByID.count))
         }
-        if let other = textsByID[id], other != text { throw malformed("two tokens have the id \(id)") }
-        if let other = ids[text], other != UInt32(id) { throw malformed("a token has the ids \(other) and \(id)") }
+        if let other = textsByID[id], TokenText(other) != TokenText(text) {
+            throw malformed("two tokens have the id \(id)")
+        }
+        if let other = ids[TokenText(text)], other != UInt32(id) {
+            throw malformed("a token has the ids \(other) and \(id)")
+        }
         textsByID[id] = text
-        ids[text] = UInt32(id)
+        ids[TokenText(text)] = UInt32(id)
     }
 
     /// Adds the next token of a list; of equal ones the last is meant by its text.
     mutating func addScored(_ text: String, id: Int, score: Double) {
         textsByID.append(text)
         scores.append(score)
-        ids[text] = UInt32(id)
+        ids[TokenText(text)] = UInt32(id)
     }
 
     /// All texts by id, added tokens included; empty where an id has no token.
@@ -174,7 +182,7 @@ struct TokenizerVocabulary {
     func table() -> ByteStringTable {
         var table = ByteStringTable(capacity: ids.count)
         for (id, text) in textsByID.enumerated() {
-            guard var text, ids[text] == UInt32(id) else { continue }
+            guard var text, ids[TokenText(text)] == UInt32(id) else { continue }
             text.withUTF8 { _ = table.insert($0, id: UInt32(id)) }
         }
         return table

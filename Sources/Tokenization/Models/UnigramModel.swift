@@ -89,12 +89,24 @@ final class UnigramModel: Sendable {
         for part in parts.reversed() {
             if part.token != .max {
                 output.append(part.token)
+            } else if let token = token(of: word[part.range]) {
+                // The text of the unknown token itself, or of a token that several unknown characters spell.
+                output.append(token)
             } else if let byteTokens {
                 for byte in word[part.range] { output.append(byteTokens[Int(byte)]) }
             } else if let unknown {
                 output.append(unknown)
             }
         }
+    }
+
+    private func token(of text: Slice<UnsafeBufferPointer<UInt8>>) -> UInt32? {
+        var node = 0
+        for byte in text {
+            guard let next = child(of: node, byte) else { return nil }
+            node = next
+        }
+        return nodes[node].token == .max ? nil : nodes[node].token
     }
 
     /// The best way to spell each beginning of `word`.

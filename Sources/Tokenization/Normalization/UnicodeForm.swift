@@ -14,7 +14,9 @@ enum UnicodeForm: String, Sendable {
         var result = ""
         var known = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
-            if UnicodeAge.isNewer(scalar, than: UnicodeAge.normalization) {
+            // Foundation takes tags (plane 14) for the ASCII letters they mirror; no form has anything from there on.
+            let isBeyond = scalar.value >= 0x30000
+            if isBeyond || UnicodeAge.isNewer(scalar, than: UnicodeAge.normalization) {
                 result += mapped(String(known))
                 result.unicodeScalars.append(scalar)
                 known = .init()

@@ -59,7 +59,7 @@ enum PreTokenizationStep: Sendable {
         case .digits(let individually):
             Self.cut(reader, range, individually ? .isolated : .contiguous, word) { $1.contains(.digit) }
         case .whiteSpaceSplit: Self.cut(reader, range, .removed, word) { $1.contains(.space) }
-        case .whiteSpace: Self.cut(reader, range, .removed, at: Self.wordPattern, true, word)
+        case .whiteSpace: Self.cutWhiteSpace(reader, range, word)
         case .bert: Self.cutBert(reader, range, word)
         case .punctuation(let behavior):
             Self.cut(reader, range, behavior, word) { $1.contains(.bertPunctuation) }
@@ -68,11 +68,6 @@ enum PreTokenizationStep: Sendable {
         case .metaspace, .prefixSpace, .byteAlphabet: word(range)
         }
     }
-
-    private static let wordPattern: TextPattern = {
-        // The pattern is a constant of this file, which the tests compile.
-        (try? RegexParser.compile(#"\w+|[^\w\s]+"#)).map { .regex($0) } ?? .literal([])
-    }()
 
     private static func cut(
         _ reader: ScalarReader, _ range: Range<Int>, _ behavior: SplitBehavior, at pattern: TextPattern,
@@ -96,6 +91,24 @@ enum PreTokenizationStep: Sendable {
             index += length
         }
         behavior.cut(range, at: matches, isInverted: false, word)
+    }
+
+    private static func cutWhiteSpace(_ reader: ScalarReader, _ range: Range<Int>, _ word: (Range<Int>) -> Void) {
+        enum Kind { case space, word, other }
+        var start = range.lowerBound
+        var kind = Kind.space
+        var index = start
+        while index < range.upperBound {
+            let (scalar, length) = reader.scalar(at: index)
+            let next: Kind =
+                reader.classes[scalar].contains(.space) ? .space : ScalarSet.rustWord.contains(scalar) ? .word : .other
+            if next != kind {
+                if kind != .space { word(start..<index) }
+                (start, kind) = (index, next)
+            }
+            index += length
+        }
+        if kind != .space { word(start..<range.upperBound) }
     }
 
     private static func cutBert(_ reader: ScalarReader, _ range: Range<Int>, _ word: (Range<Int>) -> Void) {

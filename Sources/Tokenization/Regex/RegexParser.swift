@@ -9,15 +9,15 @@ struct RegexParser {
     }
 
     private static let maxSteps = 4096
-    private static let maxDepth = 32
+    static let maxDepth = 32
     private static let maxRepeats = 1000
     /// Repeated groups are compiled once per repetition; bounds what nesting makes of that.
     private static let maxEmitted = 1 << 16
 
-    private let scalars: [Unicode.Scalar]
-    private var index = 0
-    private var depth = 0
-    private var ignoresCase = false
+    let scalars: [Unicode.Scalar]
+    var index = 0
+    var depth = 0
+    var ignoresCase = false
     private var program = RegexProgram()
     private var emittedCount = 0
 
@@ -34,13 +34,13 @@ struct RegexParser {
         return parser.program
     }
 
-    private func failure(_ message: String) -> Failure {
+    func failure(_ message: String) -> Failure {
         Failure(message: "\(message) at character \(index) of a regular expression")
     }
 
-    private var next: Unicode.Scalar? { index < scalars.count ? scalars[index] : nil }
+    var next: Unicode.Scalar? { index < scalars.count ? scalars[index] : nil }
 
-    private mutating func take(_ text: String) -> Bool {
+    mutating func take(_ text: String) -> Bool {
         let wanted = Array(text.unicodeScalars)
         guard scalars[index...].starts(with: wanted) else { return false }
         index += wanted.count
@@ -184,7 +184,7 @@ struct RegexParser {
     private mutating func quantifier() throws(Failure) -> (minimum: Int, maximum: Int, RegexProgram.Greed)? {
         let minimum: Int
         var maximum = Int.max
-        var mayBePossessive = true
+        var isInterval = false
         if take("*") {
             minimum = 0
         } else if take("+") {
@@ -193,15 +193,18 @@ struct RegexParser {
             (minimum, maximum) = (0, 1)
         } else if next == "{", let bounds = try interval() {
             (minimum, maximum) = bounds
-            // In Oniguruma's syntax {n,m}+ repeats the repetition.
-            mayBePossessive = false
+            isInterval = true
         } else {
             return nil
         }
         if take("?") { return (minimum, maximum, .lazy) }
         if next == "+" {
-            guard mayBePossessive else { throw failure("a repeated interval") }
             index += 1
+            if isInterval {
+                // In Oniguruma's syntax {n,m}+ repeats the repetition; from one on, that is any number.
+                guard minimum == 1 else { throw failure("a repeated interval, which is not implemented,") }
+                return (1, .max, .greedy)
+            }
             return (minimum, maximum, .possessive)
         }
         return (minimum, maximum, .greedy)
@@ -223,160 +226,4 @@ struct RegexParser {
         index = close + 1
         return (minimum, maximum)
     }
-
-    // MARK: - Scalars and classes
-
-    /// The set of a literal, an escape or a class; nil when a group or an assertion starts here.
-    private mutating func singleScalar() throws(Failure) -> ScalarSet? {
-        guard let scalar = next else { throw failure("expected something") }
-        switch scalar {
-        case "(", "^", "$": return nil
-        case "*", "+", "?": throw failure("nothing to repeat")
-        case "[": return ScalarSet(try characterClass(), ignoresCase: ignoresCase)
-        case ".":
-            index += 1
-            return ScalarSet(.not(.range(0x0A...0x0A)))
-        case "\\":
-            if index + 1 < scalars.count, "AzbB".unicodeScalars.contains(scalars[index + 1]) { return nil }
-            return ScalarSet(try escape(), ignoresCase: ignoresCase)
-        default:
-            index += 1
-            return ScalarSet(.range(scalar.value...scalar.value), ignoresCase: ignoresCase)
-        }
-    }
-
-    private mutating func characterClass() throws(Failure) -> ScalarSet.Item {
-        depth += 1
-        guard depth <= Self.maxDepth else { throw failure("nested too deeply") }
-        defer { depth -= 1 }
-        index += 1
-        let isNegative = take("^")
-        var intersected: [ScalarSet.Item] = []
-        var items: [ScalarSet.Item] = []
-        var isFirst = true
-        while isFirst || next != "]" {
-            guard let scalar = next else { throw failure("expected ]") }
-            if take("&&") {
-                intersected.append(.union(items))
-                items = []
-            } else if scalar == "[" {
-                items.append(try characterClass())
-            } else {
-                items.append(try rangeOrItem())
-            }
-            isFirst = false
-        }
-        index += 1
-        intersected.append(.union(items))
-        let item = intersected.count == 1 ? intersected[0] : ScalarSet.Item.intersection(intersected)
-        return isNegative ? .not(item) : item
-    }
-
-    private mutating func rangeOrItem() throws(Failure) -> ScalarSet.Item {
-        let first = try classItem()
-        guard case .range(let range) = first, range.count == 1, next == "-", index + 1 < scalars.count,
-            scalars[index + 1] != "]"
-        else { return first }
-        index += 1
-        guard case .range(let last) = try classItem(), last.count == 1, last.lowerBound >= range.lowerBound else {
-            throw failure("a range that is none")
-        }
-        return .range(range.lowerBound...last.lowerBound)
-    }
-
-    private mutating func classItem() throws(Failure) -> ScalarSet.Item {
-        guard let scalar = next else { throw failure("expected ]") }
-        if scalar == "\\" { return try escape() }
-        index += 1
-        return .range(scalar.value...scalar.value)
-    }
-
-    private mutating func escape() throws(Failure) -> ScalarSet.Item {
-        index += 1
-        guard let scalar = next else { throw failure("a lone backslash") }
-        index += 1
-        func one(_ value: UInt32) -> ScalarSet.Item { .range(value...value) }
-        let decimal = ScalarSet.Item.categories(GeneralCategories.named("Nd") ?? 0)
-        switch scalar {
-        case "n": return one(0x0A)
-        case "r": return one(0x0D)
-        case "t": return one(0x09)
-        case "f": return one(0x0C)
-        case "v": return one(0x0B)
-        case "a": return one(0x07)
-        case "e": return one(0x1B)
-        case "s": return .whiteSpace
-        case "S": return .not(.whiteSpace)
-        case "d": return decimal
-        case "D": return .not(decimal)
-        case "w": return .word
-        case "W": return .not(.word)
-        case "p", "P":
-            let item = try property()
-            return scalar == "p" ? item : .not(item)
-        case "x", "u": return one(try hexadecimal(after: scalar))
-        default:
-            guard !("a"..."z").contains(scalar), !("A"..."Z").contains(scalar), !("0"..."9").contains(scalar) else {
-                throw failure("the escape \\\(scalar), which is not implemented,")
-            }
-            return one(scalar.value)
-        }
-    }
-
-    private mutating func property() throws(Failure) -> ScalarSet.Item {
-        guard take("{"), let close = scalars[index...].firstIndex(of: "}") else { throw failure("expected {") }
-        var name = String(String.UnicodeScalarView(scalars[index..<close]))
-        index = close + 1
-        let isNegative = name.hasPrefix("^")
-        if isNegative { name.removeFirst() }
-        guard let item = RegexProperties.named(name) else {
-            throw failure("the property \(name.prefix(32)), which is not implemented,")
-        }
-        return isNegative ? .not(item) : item
-    }
-
-    private mutating func hexadecimal(after kind: Unicode.Scalar) throws(Failure) -> UInt32 {
-        var digits: [Unicode.Scalar] = []
-        if kind == "x", take("{") {
-            while let scalar = next, scalar != "}", digits.count < 7 {
-                digits.append(scalar)
-                index += 1
-            }
-            guard take("}") else { throw failure("expected }") }
-        } else {
-            let count = kind == "x" ? 2 : 4
-            digits = Array(scalars[index...].prefix(count))
-            index += digits.count
-        }
-        let text = String(String.UnicodeScalarView(digits))
-        guard let value = UInt32(text, radix: 16), Unicode.Scalar(value) != nil else {
-            throw failure("expected hexadecimal digits")
-        }
-        return value
-    }
-}
-
-/// The names in `\p{...}` that are not general categories.
-enum RegexProperties {
-    static func named(_ name: String) -> ScalarSet.Item? {
-        if let mask = GeneralCategories.named(name) { return .categories(mask) }
-        switch name {
-        case "Letter", "L&": return GeneralCategories.named("L").map { .categories($0) }
-        case "Han": return .union(han.map { .range($0) })
-        case "Hiragana": return .union([0x3041...0x3096, 0x309D...0x309F, 0x1B001...0x1B11F].map { .range($0) })
-        case "Katakana":
-            return .union([0x30A1...0x30FA, 0x30FD...0x30FF, 0x31F0...0x31FF, 0xFF66...0xFF6F].map { .range($0) })
-        case "Hangul":
-            return .union([0x1100...0x11FF, 0x3131...0x318E, 0xA960...0xA97C, 0xAC00...0xD7A3].map { .range($0) })
-        default: return nil
-        }
-    }
-
-    /// Scalars of the script Han (Unicode 16, Scripts.txt).
-    private static let han: [ClosedRange<UInt32>] = [
-        0x2E80...0x2E99, 0x2E9B...0x2EF3, 0x2F00...0x2FD5, 0x3005...0x3005, 0x3007...0x3007, 0x3021...0x3029,
-        0x3038...0x303B, 0x3400...0x4DBF, 0x4E00...0x9FFF, 0xF900...0xFA6D, 0xFA70...0xFAD9, 0x16FE2...0x16FE3,
-        0x16FF0...0x16FF1, 0x20000...0x2A6DF, 0x2A700...0x2B739, 0x2B740...0x2B81D, 0x2B820...0x2CEA1,
-        0x2CEB0...0x2EBE0, 0x2EBF0...0x2EE5D, 0x2F800...0x2FA1D, 0x30000...0x3134A, 0x31350...0x323AF,
-    ]
 }

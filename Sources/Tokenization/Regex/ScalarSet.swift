@@ -10,6 +10,8 @@ final class ScalarSet: Sendable {
         case whiteSpace
         /// `\w`: alphabetic, marks, decimal digits, connector punctuation.
         case word
+        /// `\w` of Rust's expressions, in which the library's own rules are written: joiners belong to words.
+        case rustWord
         case not(Item)
         case union([Item])
         case intersection([Item])
@@ -17,6 +19,10 @@ final class ScalarSet: Sendable {
         private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
             // Oniguruma counts Latin-1's superscripts and fractions as well.
             if [0xB2, 0xB3, 0xB9, 0xBC, 0xBD, 0xBE].contains(scalar.value) { return true }
+            return isAlphabeticMarkOrDigit(scalar)
+        }
+
+        private static func isAlphabeticMarkOrDigit(_ scalar: Unicode.Scalar) -> Bool {
             let bit = GeneralCategories.bit(of: scalar)
             return bit & GeneralCategories.word != 0 || bit != 1 && scalar.properties.isAlphabetic
         }
@@ -28,12 +34,16 @@ final class ScalarSet: Sendable {
             case .whiteSpace: scalar.properties.isWhitespace
             case .word:
                 Self.isWord(scalar)
+            case .rustWord:
+                scalar.value == 0x200C || scalar.value == 0x200D || Self.isAlphabeticMarkOrDigit(scalar)
             case .not(let item): !item.contains(scalar)
             case .union(let items): items.contains { $0.contains(scalar) }
             case .intersection(let items): items.allSatisfy { $0.contains(scalar) }
             }
         }
     }
+
+    static let rustWord = ScalarSet(.rustWord)
 
     private static let tableSize: UInt32 = 0x20000
     private let bits: [UInt64]

@@ -2,8 +2,8 @@ import ModelFiles
 import Testing
 import Tokenization
 
-@Suite("BytePairTokenizer")
-struct BytePairTokenizerTests {
+@Suite("Byte-level tokeniser")
+struct ByteLevelTokenizerTests {
     @Test("ids equal those of the reference run of the demo model")
     func reference() throws {
         let tokenizer = try TokenizationFixture.bytePair()
@@ -118,7 +118,7 @@ struct BytePairTokenizerTests {
     @Test(
         "metadata that no tokeniser can be made of is refused",
         arguments: [
-            ("tokenizer.ggml.model", GGUFValue.string("llama"), TokenizationError.Code.unsupported),
+            ("tokenizer.ggml.model", GGUFValue.string("rwkv"), TokenizationError.Code.unsupported),
             ("tokenizer.ggml.pre", .string("no-such-split"), .unsupported),
             ("tokenizer.ggml.token_type", .array(GGUFArray([1, 1])), .malformed),
             ("tokenizer.ggml.merges", .array(GGUFArray(GGUFStringArray(["h e", "nospace"]))), .malformed),
