@@ -141,7 +141,7 @@ package struct PipelineTokenizer: Tokenizer {
     package func bytes(of token: UInt32, isFirst: Bool) -> [UInt8] {
         guard Int(token) < vocabularySize else { return [] }
         if isSpecial(token) { return [] }
-        return decoder.bytes(of: texts[Int(token)], isFirst: isFirst)
+        return decoder.bytes(of: added.byID[token]?.text ?? texts[Int(token)], isFirst: isFirst)
     }
 
     package func specialText(of token: UInt32) -> String? {

@@ -88,7 +88,7 @@ struct ByteLevelTokenizerTests {
         let flags: [String: GGUFValue] = [
             "tokenizer.ggml.add_bos_token": .bool(true), "tokenizer.ggml.add_eos_token": .bool(true),
         ]
-        let tokenizer = try BytePairTokenizer(gguf: try TokenizationFixture.metadata(replacing: flags))
+        let tokenizer = try TokenizerLoader.load(gguf: try TokenizationFixture.metadata(replacing: flags))
         let ids = tokenizer.encode("Hi", parseSpecial: false, addSpecial: true)
         #expect(ids.first == 1 && ids.last == 2)
         #expect(tokenizer.encode("Hi", parseSpecial: false, addSpecial: false) == Array(ids.dropFirst().dropLast()))

@@ -14,17 +14,24 @@ struct GGUFTokenizerTests {
 
     private func strings(_ values: [String]) -> GGUFValue { .array(GGUFArray(GGUFStringArray(values))) }
 
+    private func doubles(_ values: [Double]) throws -> GGUFValue {
+        let bytes = values.flatMap { value in withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) } }
+        return .array(try #require(GGUFArray(scalars: bytes, elementType: .float64)))
+    }
+
+    private func integers(_ values: [Int32]) -> GGUFValue { .array(GGUFArray(values)) }
+
     @Test("SentencePiece byte pairs by scores give the ids of the merges")
     func sentencePiece() throws {
         let fixture = try TokenizerFixture("llama2")
         let tokens = try vocabulary(fixture)
         let isByte = { (text: String) in text.utf8.count == 6 && text.hasPrefix("<0x") }
-        let kinds = tokens.map { ["<unk>", "<s>", "</s>"].contains($0) ? 3 : isByte($0) ? 6 : 1 }
+        let kinds: [Int32] = tokens.map { ["<unk>", "<s>", "</s>"].contains($0) ? 3 : isByte($0) ? 6 : 1 }
         let tokenizer = try TokenizerLoader.load(
             gguf: GGUFMetadata([
                 "tokenizer.ggml.model": .string("llama"), "tokenizer.ggml.tokens": strings(tokens),
-                "tokenizer.ggml.token_type": .array(GGUFArray(kinds)),
-                "tokenizer.ggml.scores": .array(GGUFArray(tokens.indices.map { -Double($0) })),
+                "tokenizer.ggml.token_type": integers(kinds),
+                "tokenizer.ggml.scores": try doubles(tokens.indices.map { -Double($0) }),
                 "tokenizer.ggml.bos_token_id": .uint32(1), "tokenizer.ggml.unknown_token_id": .uint32(0),
             ]))
         for item in fixture.cases {
@@ -45,13 +52,14 @@ struct GGUFTokenizerTests {
         let scores = entries.compactMap { ($0[1] as? NSNumber)?.doubleValue }
         let normalizer = try #require(fixture.description["normalizer"] as? [String: Any])
         let parts = try #require(normalizer["normalizers"] as? [[String: Any]])
-        let map = try #require(Data(base64Encoded: try #require(parts[0]["precompiled_charsmap"] as? String)))
+        let encoded = try #require(parts[0]["precompiled_charsmap"] as? String)
+        let map = try #require(Data(base64Encoded: encoded))
         let tokenizer = try TokenizerLoader.load(
             gguf: GGUFMetadata([
                 "tokenizer.ggml.model": .string("t5"), "tokenizer.ggml.tokens": strings(tokens),
-                "tokenizer.ggml.scores": .array(GGUFArray(scores)),
-                "tokenizer.ggml.token_type": .array(GGUFArray(tokens.indices.map { $0 == 0 ? 2 : $0 < 3 ? 3 : 1 })),
-                "tokenizer.ggml.precompiled_charsmap": .array(GGUFArray(map.map { Int($0) })),
+                "tokenizer.ggml.scores": try doubles(scores),
+                "tokenizer.ggml.token_type": integers(tokens.indices.map { $0 == 0 ? 2 : $0 < 3 ? 3 : 1 }),
+                "tokenizer.ggml.precompiled_charsmap": integers(map.map { Int32($0) }),
                 "tokenizer.ggml.unknown_token_id": .uint32(0),
             ]))
         // The rule for several spaces is tokenizer.json's alone.
@@ -75,7 +83,7 @@ struct GGUFTokenizerTests {
         let tokenizer = try TokenizerLoader.load(
             gguf: GGUFMetadata([
                 "tokenizer.ggml.model": .string("bert"), "tokenizer.ggml.tokens": strings(tokens),
-                "tokenizer.ggml.token_type": .array(GGUFArray(tokens.map { special.contains($0) ? 3 : 1 })),
+                "tokenizer.ggml.token_type": integers(tokens.map { special.contains($0) ? 3 : 1 }),
             ]))
         for item in try TokenizationFixture.cases("wordpiece-minilm.json") {
             #expect(
@@ -104,7 +112,7 @@ struct GGUFTokenizerTests {
             gguf: GGUFMetadata([
                 "tokenizer.ggml.model": .string("gpt2"), "tokenizer.ggml.pre": .string(pre),
                 "tokenizer.ggml.tokens": strings(tokens), "tokenizer.ggml.merges": strings(merges),
-                "tokenizer.ggml.token_type": .array(GGUFArray(tokens.map { special.contains($0) ? 3 : 1 })),
+                "tokenizer.ggml.token_type": integers(tokens.map { special.contains($0) ? 3 : 1 }),
             ]))
         for item in fixture.cases {
             #expect(
