@@ -74,10 +74,11 @@ struct GGUFTokenizerTests {
     func wordPiece() throws {
         let vocabulary = try String(
             contentsOfFile: TokenizationFixture.modelPath("all-minilm-l6-v2/vocab.txt"), encoding: .utf8)
-        let tokens = vocabulary.split(separator: "\n").map { token in
-            token.hasPrefix("[") && token.hasSuffix("]")
-                ? String(token)
-                : token.hasPrefix("##") ? String(token.dropFirst(2)) : "\u{2581}" + token
+        let tokens = vocabulary.utf8.split(separator: UInt8(ascii: "\n")).map { line in
+            let isControl = line.first == UInt8(ascii: "[") && line.last == UInt8(ascii: "]") && line.count > 2
+            let continues = line.count > 2 && line.starts(with: "##".utf8)
+            let text = String(decoding: continues ? line.dropFirst(2) : line, as: UTF8.self)
+            return isControl || continues ? text : "\u{2581}" + text
         }
         let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
         let tokenizer = try TokenizerLoader.load(

@@ -73,11 +73,8 @@ struct GGUFTokenizer {
             throw malformed("tokenizer.ggml.tokens has no token for any single byte, expected byte-level tokens")
         }
         let added = addedTokens()
-        // Qwen's tokenisers compose their text; GGUF does not say so.
-        let normalizer: Normalizer? =
-            if case .qwen2 = preTokenizer, pre != "stablelm2" { .form(.composed) } else { nil }
         return PipelineTokenizer(
-            texts: texts, added: added, normalizer: normalizer, words: .byteLevel(model, preTokenizer),
+            texts: texts, added: added, normalizer: nil, words: .byteLevel(model, preTokenizer),
             decoder: TokenDecoder(steps: [.byteLevel]), roles: try roles(added, addsBOS: isLlama, addsEOS: false))
     }
 

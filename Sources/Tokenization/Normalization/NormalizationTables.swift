@@ -90,7 +90,9 @@ struct NormalizationTables: Sendable {
         var starter: Int?
         for element in scalars {
             // A mark of the same or a higher class between, or another starter, blocks.
-            let isBlocked = starter.map { $0 != result.count - 1 && (result[result.count - 1].combiningClass >= element.combiningClass) }
+            let isBlocked = starter.map {
+                $0 != result.count - 1 && (result[result.count - 1].combiningClass >= element.combiningClass)
+            }
             if let starter, isBlocked == false, let composed = composition(result[starter].scalar, element.scalar) {
                 result[starter].scalar = composed
                 continue
