@@ -7,6 +7,8 @@ package struct StreamingDetokenizer: Sendable {
     private let skipSpecial: Bool
     /// The start of a character whose rest has not come yet; at most three bytes.
     private var pending: [UInt8] = []
+    /// Whether no token has given text yet.
+    private var isFirst = true
 
     /// - Parameter skipSpecial: whether special tokens give no text.
     package init(tokenizer: any Tokenizer, skipSpecial: Bool) {
@@ -18,9 +20,11 @@ package struct StreamingDetokenizer: Sendable {
     package mutating func append(_ token: UInt32) -> String {
         if let special = tokenizer.specialText(of: token) {
             if skipSpecial { return "" }
+            isFirst = false
             return finish() + special
         }
-        pending += tokenizer.bytes(of: token)
+        pending += tokenizer.bytes(of: token, isFirst: isFirst)
+        isFirst = false
         let complete = pending.count - Self.incompleteSuffixLength(pending)
         let text = String(decoding: pending[..<complete], as: UTF8.self)
         pending.removeFirst(complete)

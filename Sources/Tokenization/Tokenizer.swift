@@ -20,6 +20,13 @@ package protocol Tokenizer: Sendable {
     /// outside the vocabulary.
     func bytes(of token: UInt32) -> [UInt8]
 
+    /// As `bytes(of:)`, for the first token of a text when `isFirst`: some tokenisers mark the space before a word, and
+    /// put such a mark before a text.
+    func bytes(of token: UInt32, isFirst: Bool) -> [UInt8]
+
+    /// The text of `tokens`. Bytes that are not UTF-8 become U+FFFD; special tokens are left out when `skipSpecial`.
+    func decode(_ tokens: [UInt32], skipSpecial: Bool) -> String
+
     /// The text of a special token, nil when `token` is not special.
     func specialText(of token: UInt32) -> String?
 
@@ -42,8 +49,9 @@ extension Tokenizer {
 
     package func isSpecial(_ token: UInt32) -> Bool { specialText(of: token) != nil }
 
-    /// The text of `tokens`. Bytes that are not UTF-8 become U+FFFD; special tokens are left out when `skipSpecial`.
-    package func decode(_ tokens: some Sequence<UInt32>, skipSpecial: Bool) -> String {
+    package func bytes(of token: UInt32, isFirst: Bool) -> [UInt8] { bytes(of: token) }
+
+    package func decode(_ tokens: [UInt32], skipSpecial: Bool) -> String {
         var bytes: [UInt8] = []
         for token in tokens {
             if let text = specialText(of: token) {

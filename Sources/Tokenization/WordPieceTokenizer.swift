@@ -18,14 +18,10 @@ package struct WordPieceTokenizer: Tokenizer {
     package let maxLength: Int
     package let padTokenID: UInt32?
     private let tokens: [String]
-    /// Entries that start a word.
-    private let starts: ByteStringTable
-    /// Entries that continue one, without their `##`.
-    private let continuations: ByteStringTable
+    private let model: WordPieceModel
     private let specialTokens: [String: UInt32]
     private let specialTrie: SpecialTokenTrie
     private let basic: BasicTokenizer
-    private let unknown: UInt32
     private let classification: UInt32
     private let separator: UInt32
 
@@ -86,11 +82,10 @@ package struct WordPieceTokenizer: Tokenizer {
         else { throw malformed("expected the tokens [UNK], [CLS] and [SEP]") }
         self.tokens = tokens
         self.maxLength = maxLength
-        self.starts = starts
-        self.continuations = continuations
+        model = WordPieceModel(
+            starts: starts, continuations: continuations, unknown: unknown, maxScalars: Self.maxWordScalars)
         self.specialTokens = specialTokens
         self.specialTrie = specialTrie
-        self.unknown = unknown
         self.classification = classification
         self.separator = separator
         padTokenID = specialTokens["[PAD]"]
@@ -133,35 +128,9 @@ package struct WordPieceTokenizer: Tokenizer {
     }
 
     private func split(_ word: BasicTokenizer.Word, into pieces: inout [Piece]) {
-        guard word.scalarCount <= Self.maxWordScalars else {
-            pieces.append(Piece(token: unknown, range: word.range))
-            return
-        }
-        let first = pieces.count
-        let isSpelt = word.utf8.withUnsafeBufferPointer { bytes in
-            var start = 0
-            while start < bytes.count {
-                let table = start == 0 ? starts : continuations
-                var end = min(bytes.count, start + table.maxLength)
-                var found: UInt32?
-                while end > start {
-                    let isBoundary = end == bytes.count || bytes[end] & 0xC0 != 0x80
-                    if isBoundary, let id = table.id(of: UnsafeBufferPointer(rebasing: bytes[start..<end])) {
-                        found = id
-                        break
-                    }
-                    end -= 1
-                }
-                guard let found else { return false }
-                pieces.append(Piece(token: found, range: word.range))
-                start = end
-            }
-            return true
-        }
-        if !isSpelt {
-            pieces.removeLast(pieces.count - first)
-            pieces.append(Piece(token: unknown, range: word.range))
-        }
+        var ids: [UInt32] = []
+        word.utf8.withUnsafeBufferPointer { model.encode($0, scalarCount: word.scalarCount, into: &ids) }
+        for id in ids { pieces.append(Piece(token: id, range: word.range)) }
     }
 
     // MARK: - Decoding and special tokens

@@ -42,8 +42,8 @@ enum TokenizationFixture {
     }
 
     /// The demo model's tokeniser, optionally with another pre-tokeniser.
-    static func bytePair(pre: String = "smollm") throws -> BytePairTokenizer {
-        try BytePairTokenizer(gguf: try metadata(replacing: ["tokenizer.ggml.pre": .string(pre)]))
+    static func bytePair(pre: String = "smollm") throws -> PipelineTokenizer {
+        try TokenizerLoader.load(gguf: try metadata(replacing: ["tokenizer.ggml.pre": .string(pre)]))
     }
 
     static func wordPiece(maxLength: Int = 256) throws -> WordPieceTokenizer {

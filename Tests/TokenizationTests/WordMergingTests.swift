@@ -21,8 +21,8 @@ struct WordMergingTests {
             merges.shuffle(using: &random)
         }
 
-        func tokenizer() throws -> BytePairTokenizer {
-            try BytePairTokenizer(
+        func tokenizer() throws -> PipelineTokenizer {
+            try TokenizerLoader.load(
                 gguf: GGUFMetadata([
                     "tokenizer.ggml.model": .string("gpt2"),
                     "tokenizer.ggml.tokens": .array(GGUFArray(GGUFStringArray(tokens))),

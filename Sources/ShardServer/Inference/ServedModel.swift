@@ -36,7 +36,7 @@ package struct ServedModel: Sendable {
         self.init(
             name: name, digest: identity.digest,
             architecture: try file.metadata.string("general.architecture"),
-            tokenizer: try BytePairTokenizer(gguf: file.metadata),
+            tokenizer: try TokenizerLoader.load(gguf: file.metadata),
             chatTemplate: try source.map { try ChatTemplate(source: $0) })
     }
 
