@@ -87,13 +87,15 @@ enum TensorTransform {
         guard factor > 0, low > 0, high > low, originalContext > 0, base > 0 else {
             throw ModelToolsError(.malformed, "impossible llama3 rope scaling")
         }
+        // In f32, as the reference computes them, so that a conversion has its bytes.
+        let (factor, low, high, context) = (Float(factor), Float(low), Float(high), Float(originalContext))
         return (0..<headWidth / 2).map { i in
-            let frequency = 1 / Float(pow(Float(base), Float(2 * i) / Float(headWidth)))
-            let wavelength = 2 * Double.pi / Double(frequency)
-            if wavelength < originalContext / high { return 1 }
-            if wavelength > originalContext / low { return Float(factor) }
-            let smooth = (originalContext / wavelength - low) / (high - low)
-            return Float(1 / ((1 - smooth) / factor + smooth))
+            let frequency = 1 / pow(Float(base), Float(2 * i) / Float(headWidth))
+            let wavelength = 2 * Float.pi / frequency
+            if wavelength < context / high { return 1 }
+            if wavelength > context / low { return factor }
+            let smooth = (context / wavelength - low) / (high - low)
+            return 1 / ((1 - smooth) / factor + smooth)
         }
     }
 }

@@ -179,7 +179,7 @@ enum ScaleSearch {
     }
 
     /// ggml's `make_qkx2_quants` over 32 values with weights `rms + |x|`: `x ≈ scale * q - minimum`, minimum not
-    /// negative; each step tries another inverse scale, then solves for scale and minimum.
+    /// negative; each step tries another inverse scale from the best minimum so far, then solves for scale and minimum.
     static func withMinimum(
         _ x: UnsafePointer<Float>, levels: Int, from: Float, steps: Int, _ q: UnsafeMutablePointer<UInt8>
     ) -> (scale: Float, minimum: Float) {
@@ -206,9 +206,8 @@ enum ScaleSearch {
                 for i in 0..<32 { q[i] = 0 }
                 return (0, -low)
             }
-            let base = low
             func levelsFor(_ inverse: Float) {
-                for i in 0..<32 { trial[i] = Float(max(0, min(levels, nearest(inverse * (x[i] - base))))) }
+                for i in 0..<32 { trial[i] = Float(max(0, min(levels, nearest(inverse * (x[i] - low))))) }
             }
             func error(_ scale: Float, _ minimum: Float) -> Float {
                 var sum: Float = 0
@@ -220,13 +219,13 @@ enum ScaleSearch {
             }
             func keep() { for i in 0..<32 { q[i] = UInt8(trial[i]) } }
 
-            let first = Float(levels) / (high - base)
+            let first = Float(levels) / (high - low)
             var scale = 1 / first
             levelsFor(first)
             keep()
             var best = error(scale, low)
             for step in 0...steps {
-                levelsFor((from + 0.1 * Float(step) + Float(levels)) / (high - base))
+                levelsFor((from + 0.1 * Float(step) + Float(levels)) / (high - low))
                 var sumL: Float = 0
                 var sumLL: Float = 0
                 var sumXL: Float = 0

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import ModelRegistry
+import ModelTools
 
 extension ModelCommand {
     struct List: ParsableCommand {

@@ -15,7 +15,7 @@ extension ModelCommand {
 
         func run() throws {
             let registry = ModelRegistry.standard()
-            let trusted = try key.map { try VerifyingKey(pem: KeyFile.read($0)) }
+            let trusted = try key.map { try VerifyingKey(pem: PEMFile.read($0)) }
             let names = try models.isEmpty ? registry.installed().map(\.reference.description) : models
             var isIntact = true
             for name in names {
@@ -52,7 +52,7 @@ extension ModelCommand {
         var key: String
 
         func run() throws {
-            let signer = try SigningKey(pem: KeyFile.read(key))
+            let signer = try SigningKey(pem: PEMFile.read(key))
             let folder = try ModelLocation.folder(model)
             var manifest = try ModelManifest.load(path: folder + "/" + ModelManifest.fileName)
             // An older signature is about to go; what is signed must be true.
@@ -76,15 +76,15 @@ extension ModelCommand {
 
         func run() throws {
             let key = SigningKey()
-            try KeyFile.write(key.pem, to: output, mode: 0o600)
-            try KeyFile.write(key.publicKey.pem, to: output + ".pub", mode: 0o644)
+            try PEMFile.write(key.pem, to: output, mode: 0o600)
+            try PEMFile.write(key.publicKey.pem, to: output + ".pub", mode: 0o644)
             Terminal.note("wrote \(output) and \(output).pub, key \(key.publicKey.fingerprint)")
         }
     }
 }
 
 /// Small files that hold keys.
-enum KeyFile {
+enum PEMFile {
     static func read(_ path: String) throws -> String {
         guard let data = FileManager.default.contents(atPath: path), data.count <= 16_384 else {
             throw CommandError(.fileUnavailable, "\(path): cannot read a key")
