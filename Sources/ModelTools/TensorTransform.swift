@@ -87,11 +87,12 @@ enum TensorTransform {
         guard factor > 0, low > 0, high > low, originalContext > 0, base > 0 else {
             throw ModelToolsError(.malformed, "impossible llama3 rope scaling")
         }
-        // In f32, as the reference computes them, so that a conversion has its bytes.
+        // In f32, as the reference computes them (its power is correctly rounded), so that a conversion has its bytes.
         let (factor, low, high, context) = (Float(factor), Float(low), Float(high), Float(originalContext))
         return (0..<headWidth / 2).map { i in
-            let frequency = 1 / pow(Float(base), Float(2 * i) / Float(headWidth))
-            let wavelength = 2 * Float.pi / frequency
+            let frequency = 1 / Float(pow(base, Double(2 * i) / Double(headWidth)))
+            // Float.pi is rounded towards zero; the nearest is wanted.
+            let wavelength = Float(2 * Double.pi) / frequency
             if wavelength < context / high { return 1 }
             if wavelength > context / low { return factor }
             let smooth = (context / wavelength - low) / (high - low)

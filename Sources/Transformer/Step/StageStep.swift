@@ -25,7 +25,7 @@ struct StageStep {
 
     /// `output = matrix · input` over all threads; does not wait for them.
     func multiply(
-        _ matrix: Projection, _ input: ActivationBuffer, into output: UnsafeMutablePointer<Float>, chunk: Int = 4
+        _ matrix: Projection, _ input: ActivationBuffer, into output: UnsafeMutablePointer<Float>, chunk: Int = 2
     ) {
         pool.forEachChunk(of: matrix.panelCount, chunk: chunk) { panels in
             matrix.multiply(
