@@ -53,10 +53,16 @@ struct StageNeeds {
 }
 
 extension ModelConfiguration {
+    /// Models up to this wide refine all inputs.
+    private static let narrowWidth = 512
+
     /// Where experts are chosen, inputs are refined throughout: the rounding of 8 bits would flip close choices, and an
-    /// expert more or less is a large error. Of the model, not of a stage's layers, so that every cut gives the same bits.
+    /// expert more or less is a large error. So are those of narrow models, whose rows have too few blocks for some of
+    /// them to carry most of the error, and cost little. Decided by the model, not by a stage's layers, so that every cut
+    /// gives the same bits.
     func inputForms(_ needed: ActivationBuffer.Forms) -> ActivationBuffer.Forms {
-        experts != nil && needed.contains(.quantized) ? needed.union(.refined) : needed
+        let refines = experts != nil || modelWidth <= Self.narrowWidth
+        return refines && needed.contains(.quantized) ? needed.union(.refined) : needed
     }
 }
 
