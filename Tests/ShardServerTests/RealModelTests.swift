@@ -20,7 +20,7 @@ import WireProtocols
         let configuration = StageConfiguration(threads: 1, kvBlockCount: 256, maxBatchedTokens: 64)
         let model = TestModel(
             makeStage: { try TransformerStage(ModelWeights(file: file), layers: $0, configuration: configuration) },
-            served: try ServedModel(name: "demo", source: file, identity: identity))
+            served: try ServedModel(name: "demo", weights: ModelWeights(file: file), identity: identity))
         return (model, file)
     }
 

@@ -2,6 +2,7 @@ import ChatTemplate
 import InferenceCore
 import ModelFiles
 import Tokenization
+import Transformer
 import WireProtocols
 
 /// The model as callers see it: its name, its tokeniser and its chat template.
@@ -33,19 +34,20 @@ package struct ServedModel: Sendable {
         self.chatTemplate = chatTemplate
     }
 
-    /// Reads tokeniser and template from a model.
+    /// Reads tokeniser and template from a model: a GGUF file's metadata, or the files beside a folder's weights.
     ///
-    /// - Throws: `InferenceError` `unsupportedModel` for one that is no GGUF file.
-    package init(name: String, source: any TensorSource, identity: ModelIdentity) throws {
-        guard let file = source as? GGUFFile else {
-            throw InferenceError(
-                code: .unsupportedModel, message: "tokeniser and chat template are read from GGUF files only")
-        }
-        let source = try file.metadata.stringIfPresent("tokenizer.chat_template")
+    /// - Throws: `TokenizationError`, `ChatTemplateError`, `ModelFileError` or `InferenceError` for parts that are missing,
+    ///   broken or not implemented.
+    package init(name: String, weights: ModelWeights, identity: ModelIdentity) throws {
+        let tokenizer =
+            if let file = weights.source as? GGUFFile {
+                try TokenizerLoader.load(gguf: file.metadata)
+            } else {
+                try TokenizerLoader.load(path: weights.source.path)
+            }
+        let source = try PublishedChatTemplate.source(of: weights.source)
         self.init(
-            name: name, digest: identity.digest,
-            architecture: try file.metadata.string("general.architecture"),
-            tokenizer: try TokenizerLoader.load(gguf: file.metadata),
+            name: name, digest: identity.digest, architecture: weights.model.architecture, tokenizer: tokenizer,
             chatTemplate: try source.map { try ChatTemplate(source: $0) })
     }
 

@@ -77,7 +77,7 @@ package enum ShardServer {
     ) throws -> HeadModel {
         let (weights, stage) = try loader.stage(of: card)
         let served = try ServedModel(
-            name: card.name, source: weights.source, identity: ModelIdentity(digest: card.digest))
+            name: card.name, weights: weights, identity: ModelIdentity(digest: card.digest))
         let plan = StagePlan(
             stage: stage, modelDigest: card.digest, modelName: card.name, stageIndex: 0,
             stageCount: configuration.stageCount)
