@@ -17,7 +17,7 @@ struct PerplexityChange: Encodable {
     /// - Throws: when the engine cannot run the model or read the tokeniser; `invalidArgument` for a text that is too short.
     init(source: String, result: String, text: String) throws {
         let metadata = try GGUFFile(path: result).metadata
-        let tokenizer = try BytePairTokenizer(gguf: metadata)
+        let tokenizer = try TokenizerLoader.load(gguf: metadata)
         let tokens = tokenizer.encode(text, parseSpecial: false, addSpecial: true).map { TokenID($0) }
         guard tokens.count > 8 else { throw CommandError(.invalidArgument, "the text has \(tokens.count) tokens only") }
         tokenCount = tokens.count
