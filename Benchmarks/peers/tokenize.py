@@ -8,7 +8,12 @@ made from this repository's own files and a fixed list of sentences, in lines of
 call. Our side is the whole command (`model tokenize`: start, load, JSON in and out); its load time is measured with an
 empty input and taken off. The library's side is `Tokenizer.encode` alone. Ids are compared.
 """
-import json, os, pathlib, random, subprocess, sys, time
+import sys
+
+# This file has the name of a module of Python's own, which others import.
+sys.path.pop(0)
+
+import json, os, pathlib, random, subprocess, time
 
 os.environ["RAYON_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -86,4 +91,5 @@ def main():
               f"{total / best_peer / 1e6:.1f} MB/s, ids equal: {equal}")
 
 
-main()
+if __name__ == "__main__":
+    main()
