@@ -4,32 +4,28 @@ enum Methods {
     static let ofDictionary: Set<String> = ["items", "keys", "values", "get", "copy"]
     static let ofList: Set<String> = ["index", "count", "copy"]
     static let ofString: Set<String> = [
-        "strip", "lstrip", "rstrip", "split", "rsplit", "splitlines", "startswith", "endswith", "replace", "upper",
-        "lower",
-        "title", "capitalize", "find", "rfind", "index", "count", "join", "isdigit", "isnumeric", "isalpha", "isalnum",
-        "isspace", "isupper", "islower", "removeprefix", "removesuffix", "zfill", "ljust", "rjust", "format",
+        "capitalize", "casefold", "center", "count", "endswith", "expandtabs", "find", "format", "format_map", "index",
+        "isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "istitle", "isupper",
+        "join", "ljust", "lower", "lstrip", "partition", "removeprefix", "removesuffix", "replace", "rfind", "rindex",
+        "rjust", "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title",
+        "upper", "zfill",
     ]
 }
+
+/// Where `center`, `ljust` and `rjust` leave the text.
+enum Alignment { case left, center, right }
 
 extension Interpreter {
     func callMethod(_ name: String, _ receiver: Value, _ arguments: CallArguments) throws(ChatTemplateError) -> Value {
         switch receiver {
-        case .string(let text): return try callMethod(name, text, arguments)
-        case .dictionary(let dictionary):
-            switch name {
-            case "items": return .list(dictionary.items.map { .tuple([$0.key.value, $0.value]) })
-            case "keys": return .list(dictionary.keys.map(\.value))
-            case "values": return .list(dictionary.items.map(\.value))
-            case "copy": return receiver
-            default:
-                guard let key = arguments.value(0, "key").flatMap(ValueDictionary.Key.init) else {
-                    throw failure("get needs a key")
-                }
-                return dictionary[key] ?? arguments.value(1, "default") ?? .none
-            }
+        case .string(let text):
+            try charge(byteCount: text.byteCount)
+            return try StringMethods(interpreter: self, name: name, text: text, arguments: arguments).call()
+        case .dictionary(let dictionary): return try callMethod(name, dictionary, arguments)
         case .list(let values), .tuple(let values):
             guard name != "copy" else { return receiver }
             guard let wanted = arguments.positional.first else { throw failure("\(name) needs a value") }
+            try checked(elements: values.count)
             if name == "count" { return .int(values.count { Value.equal($0, wanted) }) }
             guard let index = values.firstIndex(where: { Value.equal($0, wanted) }) else {
                 throw failure("the value is not in the list")
@@ -44,179 +40,87 @@ extension Interpreter {
             let isSame = loop.lastChanged.map { Value.equal(.list($0), .list(values)) } ?? false
             loop.lastChanged = values
             return .bool(!isSame)
+        case .cycler(let cycler):
+            let value = cycler.values[cycler.index]
+            cycler.index = name == "reset" ? 0 : (cycler.index + 1) % cycler.values.count
+            return name == "reset" ? .none : value
         default: throw failure("\(receiver.typeName) has no method \(name)")
         }
     }
 
     private func callMethod(
-        _ name: String, _ text: String, _ arguments: CallArguments
+        _ name: String, _ dictionary: ValueDictionary, _ arguments: CallArguments
     ) throws(ChatTemplateError) -> Value {
-        func string(_ index: Int, _ argument: String) throws(ChatTemplateError) -> String {
-            guard case .string(let value) = arguments.value(index, argument) else {
-                throw failure("\(name) needs a string")
-            }
-            return value
-        }
-        func optionalString(_ index: Int, _ argument: String) throws(ChatTemplateError) -> String? {
-            switch arguments.value(index, argument) {
-            case nil, .some(.none): return nil
-            case .some(.string(let value)): return value
-            default: throw failure("\(name) needs a string")
-            }
-        }
-        func limit(_ index: Int, _ argument: String) throws(ChatTemplateError) -> Int {
-            guard let value = arguments.value(index, argument) else { return .max }
-            guard let limit = value.integer else { throw failure("\(name) needs an integer") }
-            return limit < 0 ? .max : limit
-        }
-        func affixes() throws(ChatTemplateError) -> [String] {
-            guard case .tuple(let values) = arguments.positional.first else { return [try string(0, "prefix")] }
-            return try values.map { value throws(ChatTemplateError) in
-                guard case .string(let text) = value else { throw failure("\(name) needs strings") }
-                return text
-            }
-        }
-        let scalars = text.unicodeScalars
         switch name {
-        case "strip": return .string(PythonString.strip(text, try optionalString(0, "chars")))
-        case "lstrip": return .string(PythonString.strip(text, try optionalString(0, "chars"), right: false))
-        case "rstrip": return .string(PythonString.strip(text, try optionalString(0, "chars"), left: false))
-        case "split", "rsplit":
-            let limit = try limit(1, "maxsplit")
-            guard let separator = try optionalString(0, "sep") else {
-                return .list(PythonString.words(text, limit: limit).map(Value.string))
+        case "items": return .list(dictionary.items.map { .tuple([$0.key.value, $0.value]) })
+        case "keys": return .list(dictionary.keys.map(\.value))
+        case "values": return .list(dictionary.items.map(\.value))
+        case "copy": return .dictionary(dictionary)
+        default:
+            guard let wanted = arguments.positional.first else { throw failure("get needs a key") }
+            guard let key = ValueDictionary.Key(wanted) else {
+                if wanted.isUndefined { return arguments.value(1, "default") ?? .none }
+                throw failure("\(wanted.typeName) cannot be a dictionary key")
             }
-            guard !separator.isEmpty else { throw failure("an empty separator") }
-            let pieces =
-                name == "split"
-                ? PythonString.split(text, separator, limit: limit)
-                : PythonString.splitFromRight(text, separator, limit: limit)
-            try checked(elements: pieces.count)
-            return .list(pieces.map(Value.string))
-        case "splitlines": return .list(PythonString.lines(text).map(Value.string))
-        case "startswith": return .bool(try affixes().contains { text.utf8.starts(with: $0.utf8) })
-        case "endswith": return .bool(try affixes().contains { text.utf8.reversed().starts(with: $0.utf8.reversed()) })
-        case "replace":
-            return .string(try replace(text, try string(0, "old"), try string(1, "new"), try limit(2, "count")))
-        case "upper": return .string(text.uppercased())
-        case "lower": return .string(text.lowercased())
-        case "title": return .string(PythonString.title(text))
-        case "capitalize": return .string(PythonString.capitalize(text))
-        case "find", "index":
-            let position = PythonString.find(text, try string(0, "sub"))
-            guard name == "find" || position != nil else { throw failure("substring not found") }
-            return .int(position ?? -1)
-        case "rfind":
-            let reversed = { (text: String) in String(String.UnicodeScalarView(text.unicodeScalars.reversed())) }
-            let part = try string(0, "sub")
-            guard let position = PythonString.find(reversed(text), reversed(part)) else { return .int(-1) }
-            return .int(scalars.count - position - part.unicodeScalars.count)
-        case "count":
-            let part = try string(0, "sub")
-            if part.isEmpty { return .int(scalars.count + 1) }
-            return .int(PythonString.occurrences(of: Array(part.utf8), in: Array(text.utf8)).count)
-        case "join":
-            guard let values = arguments.positional.first else { throw failure("join needs a list") }
-            return .string(try join(try elements(of: values), text))
-        case "isdigit", "isnumeric":
-            return .bool(!text.isEmpty && scalars.allSatisfy { $0.properties.numericType != nil })
-        case "isalpha": return .bool(!text.isEmpty && scalars.allSatisfy { isLetter($0) })
-        case "isalnum":
-            return .bool(!text.isEmpty && scalars.allSatisfy { isLetter($0) || $0.properties.numericType != nil })
-        case "isspace": return .bool(!text.isEmpty && scalars.allSatisfy(\.isPythonSpace))
-        case "isupper":
-            return .bool(
-                scalars.contains { $0.properties.isUppercase } && !scalars.contains { $0.properties.isLowercase })
-        case "islower":
-            return .bool(
-                scalars.contains { $0.properties.isLowercase } && !scalars.contains { $0.properties.isUppercase })
-        case "removeprefix":
-            let prefix = try string(0, "prefix")
-            return .string(
-                text.utf8.starts(with: prefix.utf8) ? String(scalars.dropFirst(prefix.unicodeScalars.count)) : text)
-        case "removesuffix":
-            let suffix = try string(0, "suffix")
-            let has = text.utf8.reversed().starts(with: suffix.utf8.reversed())
-            return .string(has ? String(scalars.dropLast(suffix.unicodeScalars.count)) : text)
-        case "zfill", "ljust", "rjust":
-            guard let width = arguments.positional.first?.integer else { throw failure("\(name) needs a width") }
-            let fill = name == "zfill" ? "0" : try optionalString(1, "fillchar") ?? " "
-            let missing = max(width - scalars.count, 0)
-            try checked(byteCount: missing.multipliedReportingOverflow(by: 4).overflow ? .max : missing * 4)
-            let padding = String(repeating: fill, count: missing)
-            if name == "ljust" { return .string(text + padding) }
-            if name == "zfill", let sign = scalars.first, sign == "-" || sign == "+" {
-                return .string(String(sign) + padding + String(scalars.dropFirst()))
-            }
-            return .string(padding + text)
-        case "format": return .string(try braceFormat(text, arguments))
-        default: throw failure("str has no method \(name)")
-        }
-    }
-
-    private func isLetter(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.properties.generalCategory {
-        case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: true
-        default: false
+            return dictionary[key] ?? arguments.value(1, "default") ?? .none
         }
     }
 
     /// `str.replace`, refused before it grows too large.
-    func replace(_ text: String, _ old: String, _ new: String, _ limit: Int) throws(ChatTemplateError) -> String {
-        let count =
-            old.isEmpty
-            ? text.unicodeScalars.count + 1
-            : PythonString.occurrences(of: Array(old.utf8), in: Array(text.utf8), limit: limit).count
-        let (added, overflow) = min(count, limit).multipliedReportingOverflow(by: new.utf8.count)
-        let (total, carry) = added.addingReportingOverflow(text.utf8.count)
+    func replace(_ text: Text, _ old: Text, _ new: Text, _ limit: Int) throws(ChatTemplateError) -> Text {
+        try charge(byteCount: text.byteCount)
+        let pieces: [Range<Int>]
+        if old.isEmpty {
+            // The new text stands before every scalar and at the end.
+            let offsets = PythonString.offsets(text.string)
+            let count = min(limit, offsets.count)
+            guard count > 0 else { return text }
+            var all = [0..<0]
+            for index in 1..<max(count, 1) { all.append(offsets[index - 1]..<offsets[index]) }
+            all.append(offsets[count - 1]..<text.byteCount)
+            pieces = all
+        } else {
+            pieces = PythonString.split(text.string, old.string, limit: limit)
+        }
+        let (added, overflow) = (pieces.count - 1).multipliedReportingOverflow(by: new.byteCount)
+        let (total, carry) = added.addingReportingOverflow(text.byteCount)
         try checked(byteCount: overflow || carry ? .max : total)
-        return PythonString.replace(text, old, new, limit: limit)
+        return try join(pieces.map { text[$0] }, new)
     }
 
     /// The texts of `values` with `separator` between.
-    func join(_ values: [Value], _ separator: String) throws(ChatTemplateError) -> String {
-        var result = ""
-        for (index, value) in values.enumerated() {
-            if index > 0 { result += separator }
-            result += try text(of: value)
-            try checked(byteCount: result.utf8.count)
+    func join(_ values: [Value], _ separator: Text) throws(ChatTemplateError) -> Text {
+        try join(try values.map { value throws(ChatTemplateError) in try text(of: value) }, separator)
+    }
+
+    func join(_ texts: [Text], _ separator: Text) throws(ChatTemplateError) -> Text {
+        var result = Text("")
+        for (index, text) in texts.enumerated() {
+            if index > 0 { result.append(separator) }
+            result.append(text)
+            try checked(byteCount: result.byteCount)
         }
+        try charge(byteCount: result.byteCount)
         return result
     }
 
-    /// `str.format` with `{}`, `{0}` and `{name}`, without format specifications.
-    private func braceFormat(_ format: String, _ arguments: CallArguments) throws(ChatTemplateError) -> String {
-        var result = ""
-        var next = 0
-        var scalars = format.unicodeScalars[...]
-        while let scalar = scalars.popFirst() {
-            guard scalar == "{" || scalar == "}" else {
-                result.unicodeScalars.append(scalar)
-                continue
-            }
-            if scalars.first == scalar {
-                scalars.removeFirst()
-                result.unicodeScalars.append(scalar)
-                continue
-            }
-            guard scalar == "{", let end = scalars.firstIndex(of: "}") else {
-                throw failure("a single brace in a format")
-            }
-            let field = String(scalars[..<end])
-            scalars = scalars[scalars.index(after: end)...]
-            let value: Value?
-            if field.isEmpty {
-                value = arguments.value(next, "")
-                next += 1
-            } else if let index = Int(field) {
-                value = index >= 0 ? arguments.value(index, "") : nil
-            } else {
-                value = arguments.named.first { $0.name == field }?.value
-            }
-            guard let value else { throw failure("no value for format field \"\(field)\"") }
-            result += try text(of: value)
-            try checked(byteCount: result.utf8.count)
+    /// `text` with `fill` around it until it is `width` scalars wide.
+    func padded(
+        _ text: Text, _ width: Int, _ fill: Text, _ alignment: Alignment
+    ) throws(ChatTemplateError) -> Text {
+        let missing = max(width - text.scalars.count, 0)
+        try checked(byteCount: missing.multipliedReportingOverflow(by: 4).overflow ? .max : missing * 4)
+        try charge(byteCount: missing)
+        let before: Int
+        switch alignment {
+        case .left: before = 0
+        case .right: before = missing
+        // As CPython divides an odd number of fill characters.
+        case .center: before = missing / 2 + (missing & width & 1)
         }
+        var result = fill.repeated(before)
+        result.append(text)
+        result.append(fill.repeated(missing - before))
         return result
     }
 }

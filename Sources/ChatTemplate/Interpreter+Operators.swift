@@ -26,17 +26,21 @@ extension Interpreter {
             return .tuple(left + right)
         case (.multiply, .string(let text), _), (.multiply, _, .string(let text)):
             guard let count = (left.integer ?? right.integer).map({ max($0, 0) }) else { break }
-            let (bytes, overflow) = text.utf8.count.multipliedReportingOverflow(by: count)
+            let (bytes, overflow) = text.byteCount.multipliedReportingOverflow(by: count)
             try checked(byteCount: overflow ? .max : bytes)
-            return .string(text.isEmpty ? "" : String(repeating: text, count: count))
+            try charge(byteCount: overflow ? 0 : bytes)
+            return .string(text.isEmpty ? "" : text.repeated(count))
         case (.multiply, .list(let values), _), (.multiply, _, .list(let values)):
             guard let count = (left.integer ?? right.integer).map({ max($0, 0) }) else { break }
             let (elements, overflow) = values.count.multipliedReportingOverflow(by: count)
             try checked(elements: overflow ? .max : elements)
             return .list(values.isEmpty ? [] : Array(repeatElement(values, count: count).joined()))
-        case (.remainder, .string(let format), _):
-            if case .tuple(let values) = right { return .string(try percentFormat(format, values)) }
-            return .string(try percentFormat(format, [right]))
+        case (.multiply, .tuple(let values), _), (.multiply, _, .tuple(let values)):
+            guard let count = (left.integer ?? right.integer).map({ max($0, 0) }) else { break }
+            let (elements, overflow) = values.count.multipliedReportingOverflow(by: count)
+            try checked(elements: overflow ? .max : elements)
+            return .tuple(values.isEmpty ? [] : Array(repeatElement(values, count: count).joined()))
+        case (.remainder, .string(let format), _): return .string(try percentFormat(format, right))
         default: break
         }
         if let left = left.integer, let right = right.integer { return try integers(binary, left, right) }
@@ -44,9 +48,12 @@ extension Interpreter {
         throw failure("bad operands for \(binary.rawValue): \(left.typeName) and \(right.typeName)")
     }
 
-    private func join(_ left: String, _ right: String) throws(ChatTemplateError) -> Value {
-        try checked(byteCount: left.utf8.count + right.utf8.count)
-        return .string(left + right)
+    private func join(_ left: Text, _ right: Text) throws(ChatTemplateError) -> Value {
+        try checked(byteCount: left.byteCount + right.byteCount)
+        try charge(byteCount: left.byteCount + right.byteCount)
+        var result = left
+        result.append(right)
+        return .string(result)
     }
 
     private func integers(_ binary: BinaryOperator, _ left: Int, _ right: Int) throws(ChatTemplateError) -> Value {
@@ -87,12 +94,27 @@ extension Interpreter {
         case .add: return .double(left + right)
         case .subtract: return .double(left - right)
         case .multiply: return .double(left * right)
-        case .power: return .double(pow(left, right))
+        case .power:
+            guard left != 0 || right >= 0 else { throw failure("0 cannot be raised to a negative power") }
+            guard left >= 0 || right == right.rounded() else { throw failure("the power is not a real number") }
+            let result = pow(left, right)
+            guard result.isFinite || !left.isFinite || !right.isFinite else { throw failure("a number out of range") }
+            return .double(result)
         case .divide, .floorDivide, .remainder:
             guard right != 0 else { throw failure("division by zero") }
             if binary == .divide { return .double(left / right) }
-            let quotient = (left / right).rounded(.down)
-            return .double(binary == .floorDivide ? quotient : left - quotient * right)
+            // The remainder is exact and has the divisor's sign; the quotient follows from it.
+            var remainder = fmod(left, right)
+            var quotient = (left - remainder) / right
+            if remainder != 0, (remainder < 0) != (right < 0) {
+                remainder += right
+                quotient -= 1
+            } else if remainder == 0 {
+                remainder = right < 0 ? -0.0 : 0.0
+            }
+            if binary == .remainder { return .double(remainder) }
+            let rounded = quotient.rounded(.down)
+            return .double(quotient - rounded > 0.5 ? rounded + 1 : rounded)
         case .concatenate: throw failure("bad operands for ~")
         }
     }
@@ -125,11 +147,16 @@ extension Interpreter {
             guard case .string(let part) = value else {
                 throw failure("'in' a string needs a string, got \(value.typeName)")
             }
-            return PythonString.contains(text, part)
+            try charge(byteCount: text.byteCount)
+            return PythonString.contains(text.string, part.string)
         case .dictionary(let dictionary):
-            guard let key = ValueDictionary.Key(value) else { return false }
+            guard let key = ValueDictionary.Key(value) else {
+                throw failure("\(value.typeName) cannot be a dictionary key")
+            }
             return dictionary[key] != nil
-        case .list(let values), .tuple(let values): return values.contains { Value.equal($0, value) }
+        case .list(let values), .tuple(let values):
+            try checked(elements: values.count)
+            return values.contains { Value.equal($0, value) }
         case .undefined: return false
         default: throw failure("'in' needs something to search, got \(container.typeName)")
         }
@@ -143,7 +170,9 @@ extension Interpreter {
         switch value {
         case .list(let items), .tuple(let items): values = items
         case .dictionary(let dictionary): values = dictionary.keys.map(\.value)
-        case .string(let text): values = text.unicodeScalars.map { .string(String($0)) }
+        case .string(let text):
+            try charge(byteCount: text.byteCount)
+            values = characters(of: text).map(Value.string)
         case .undefined: values = []
         default: throw failure("\(value.typeName) is not iterable")
         }
@@ -151,20 +180,47 @@ extension Interpreter {
         return values
     }
 
+    /// The scalars of a string, as strings.
+    private func characters(of text: Text) -> [Text] {
+        guard text.hasUntrusted else { return text.scalars.map { Text(String($0)) } }
+        let offsets = PythonString.offsets(text.string)
+        return zip(offsets, offsets.dropFirst()).map { text[$0..<$1] }
+    }
+
     /// `value.name`: a method when the type has one, else the item of that name.
     func attribute(_ name: String, of value: Value) throws(ChatTemplateError) -> Value {
         switch value {
         case .undefined(let what): throw failure("\(what) is undefined, so it has no attribute '\(name)'")
-        case .namespace(let namespace): return namespace.attributes[.string(name)] ?? .undefined("attribute '\(name)'")
+        case .namespace(let namespace): return namespace.attributes[name] ?? .undefined("attribute '\(name)'")
         case .loop(let loop): return try attribute(name, of: loop)
-        case .macro(let macro) where name == "name": return .string(macro.definition.name)
+        case .macro(let macro) where name == "name": return .text(macro.definition.name)
+        case .cycler(let cycler):
+            switch name {
+            case "current": return cycler.values[cycler.index]
+            case "next", "reset": return .function(.method(value, name))
+            default: return .undefined("'cycler' has no attribute '\(name)'; it")
+            }
+        // What `groupby` gives are pairs with names.
+        case .tuple(let values) where values.count == 2 && (name == "grouper" || name == "list"):
+            return values[name == "grouper" ? 0 : 1]
         case .dictionary(let dictionary):
             if Methods.ofDictionary.contains(name) { return .function(.method(value, name)) }
-            return dictionary[.string(name)] ?? .undefined("'dict object' has no attribute '\(name)'; it")
+            if let found = dictionary[name] { return found }
+            try refuseInternal(name)
+            return .undefined("'dict object' has no attribute '\(name)'; it")
         case .string where Methods.ofString.contains(name): return .function(.method(value, name))
         case .list where Methods.ofList.contains(name), .tuple where Methods.ofList.contains(name):
             return .function(.method(value, name))
-        default: return .undefined("'\(value.typeName) object' has no attribute '\(name)'; it")
+        default:
+            try refuseInternal(name)
+            return .undefined("'\(value.typeName) object' has no attribute '\(name)'; it")
+        }
+    }
+
+    /// Attributes such as `__class__` lead out of the sandbox elsewhere, and are an error here as well.
+    private func refuseInternal(_ name: String) throws(ChatTemplateError) {
+        guard !(name.hasPrefix("__") && name.hasSuffix("__")) else {
+            throw failure("access to attribute '\(name)' is unsafe")
         }
     }
 
@@ -179,9 +235,9 @@ extension Interpreter {
         case "first": return .bool(index == 0)
         case "last": return .bool(index == count - 1)
         case "length": return .int(count)
-        // Jinja counts the levels of recursive loops only, and there are none.
-        case "depth": return .int(1)
-        case "depth0": return .int(0)
+        // Jinja counts the levels of recursive loops only.
+        case "depth": return .int(loop.depth + 1)
+        case "depth0": return .int(loop.depth)
         case "previtem": return index > 0 ? loop.values[index - 1] : .undefined("there is no previous item; it")
         case "nextitem": return index + 1 < count ? loop.values[index + 1] : .undefined("there is no next item; it")
         case "cycle", "changed": return .function(.method(.loop(loop), name))
@@ -195,7 +251,7 @@ extension Interpreter {
         case .undefined(let what): throw failure("\(what) is undefined")
         case .dictionary(let dictionary):
             if let key = ValueDictionary.Key(key), let found = dictionary[key] { return found }
-            if case .string(let name) = key { return try attribute(name, of: value) }
+            if case .string(let name) = key { return try attribute(name.string, of: value) }
             return .undefined("the dictionary has no such key; it")
         case .list(let values), .tuple(let values):
             if let index = key.integer {
@@ -205,14 +261,15 @@ extension Interpreter {
             }
         case .string(let text):
             if let index = key.integer {
-                let scalars = Array(text.unicodeScalars)
-                let position = index < 0 ? index + scalars.count : index
-                return scalars.indices.contains(position)
-                    ? .string(String(scalars[position])) : .undefined("index \(index) is outside; it")
+                try charge(byteCount: text.byteCount)
+                let count = text.scalars.count
+                let position = index < 0 ? index + count : index
+                return (0..<count).contains(position)
+                    ? .string(text.scalars(at: [position])) : .undefined("index \(index) is outside; it")
             }
         default: break
         }
-        if case .string(let name) = key { return try attribute(name, of: value) }
+        if case .string(let name) = key { return try attribute(name.string, of: value) }
         return .undefined("'\(value.typeName) object' has no such item; it")
     }
 
@@ -236,8 +293,12 @@ extension Interpreter {
         case .list(let values): return .list(positions(values.count).map { values[$0] })
         case .tuple(let values): return .tuple(positions(values.count).map { values[$0] })
         case .string(let text):
-            let scalars = Array(text.unicodeScalars)
-            return .string(String(String.UnicodeScalarView(positions(scalars.count).map { scalars[$0] })))
+            try charge(byteCount: text.byteCount)
+            let offsets = PythonString.offsets(text.string)
+            let positions = positions(offsets.count - 1)
+            guard step == 1 else { return .string(text.scalars(at: positions)) }
+            guard let first = positions.first, let last = positions.last else { return .text("") }
+            return .string(text[offsets[first]..<offsets[last + 1]])
         case .undefined(let what): throw failure("\(what) is undefined")
         default: throw failure("\(value.typeName) cannot be sliced")
         }

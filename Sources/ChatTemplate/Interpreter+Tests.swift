@@ -1,7 +1,7 @@
 extension Interpreter {
     /// `value is name(arguments)`.
     func test(_ name: String, _ value: Value, _ arguments: CallArguments) throws(ChatTemplateError) -> Bool {
-        guard let test = TestName(rawValue: name) else { throw failure("no test named \"\(name)\"") }
+        guard let test = TestName(name) else { throw failure("no test named \"\(name)\"") }
         func argument() throws(ChatTemplateError) -> Value {
             guard let argument = arguments.positional.first else { throw failure("test \(name) needs an argument") }
             return argument
@@ -24,6 +24,10 @@ extension Interpreter {
         case .number: return value.number != nil
         case .string: if case .string = value { return true } else { return false }
         case .mapping: if case .dictionary = value { return true } else { return false }
+        case .filter: return FilterName(rawValue: try text(of: value).string) != nil
+        case .test: return TestName(try text(of: value).string) != nil
+        // Nothing is marked as escaped here.
+        case .escaped: return false
         case .sequence, .iterable:
             switch value {
             case .string, .list, .tuple, .dictionary, .undefined: return true
@@ -32,7 +36,8 @@ extension Interpreter {
         case .callable:
             switch value {
             // Python's undefined can be called; calling it fails.
-            case .macro, .function, .undefined: return true
+            case .macro, .function, .undefined, .joiner: return true
+            case .loop(let loop): return loop.recursion != nil
             default: return false
             }
         case .lower: return try isCased(value, upper: false)
@@ -45,7 +50,8 @@ extension Interpreter {
             let dividend = try integer(value)
             // The quotient by -1 may not fit, but there is no remainder.
             return divisor == -1 || dividend % divisor == 0
-        case .eq, .equalto, .sameas: return Value.equal(value, try argument())
+        case .eq, .equalto: return Value.equal(value, try argument())
+        case .sameas: return isSame(value, try argument())
         case .ne: return !Value.equal(value, try argument())
         case .lt, .lessthan: return try compare(.less, value, try argument())
         case .le: return try compare(.lessOrEqual, value, try argument())
@@ -55,8 +61,14 @@ extension Interpreter {
         }
     }
 
+    /// Python's `is`, as far as values have an identity: lists and dictionaries that were made apart do not exist here
+    /// to be told apart, so equal ones count as the same.
+    private func isSame(_ left: Value, _ right: Value) -> Bool {
+        left.typeName == right.typeName && Value.equal(left, right)
+    }
+
     private func isCased(_ value: Value, upper: Bool) throws(ChatTemplateError) -> Bool {
-        let scalars = try text(of: value).unicodeScalars
+        let scalars = try text(of: value).scalars
         let (wanted, other) = (
             scalars.contains { $0.properties.isUppercase }, scalars.contains { $0.properties.isLowercase }
         )

@@ -1,165 +1,55 @@
-import Foundation
-
 extension Interpreter {
     /// Python's `str(value)`, as output writes it.
-    func text(of value: Value) throws(ChatTemplateError) -> String {
+    func text(of value: Value) throws(ChatTemplateError) -> Text {
         switch value {
         case .string(let text): return text
-        case .undefined: return ""
+        case .undefined: return Text("")
         default:
-            var text = ""
+            var text = Text("")
             try appendRepresentation(of: value, to: &text, depth: 0)
             return text
         }
     }
 
     /// Python's `repr(value)`.
-    private func appendRepresentation(
-        of value: Value, to text: inout String, depth: Int
-    ) throws(ChatTemplateError) {
+    func appendRepresentation(of value: Value, to text: inout Text, depth: Int) throws(ChatTemplateError) {
         guard depth < 64 else { throw failure("a value nested deeper than 64") }
-        try checked(byteCount: text.utf8.count)
+        try checked(byteCount: text.byteCount)
         switch value {
-        case .undefined: text += "Undefined"
-        case .none: text += "None"
-        case .bool(let value): text += value ? "True" : "False"
-        case .int(let value): text += String(value)
-        case .double(let value): text += PythonNumber.representation(of: value)
-        case .string(let value): text += PythonString.representation(of: value)
+        case .undefined: text.append("Undefined")
+        case .none: text.append("None")
+        case .bool(let value): text.append(value ? "True" : "False")
+        case .int(let value): text.append(String(value))
+        case .double(let value): text.append(PythonNumber.representation(of: value))
+        case .string(let value):
+            try charge(byteCount: value.byteCount)
+            text.append(PythonString.representation(of: value.string), isUntrusted: value.hasUntrusted)
         case .list(let values):
-            text += "["
-            for (index, value) in values.enumerated() {
-                if index > 0 { text += ", " }
-                try appendRepresentation(of: value, to: &text, depth: depth + 1)
-            }
-            text += "]"
+            text.append("[")
+            try appendElements(values, to: &text, depth: depth)
+            text.append("]")
         case .tuple(let values):
-            text += "("
-            for (index, value) in values.enumerated() {
-                if index > 0 { text += ", " }
-                try appendRepresentation(of: value, to: &text, depth: depth + 1)
-            }
-            text += values.count == 1 ? ",)" : ")"
+            text.append("(")
+            try appendElements(values, to: &text, depth: depth)
+            text.append(values.count == 1 ? ",)" : ")")
         case .dictionary(let dictionary):
-            text += "{"
+            text.append("{")
             for (index, item) in dictionary.items.enumerated() {
-                if index > 0 { text += ", " }
+                if index > 0 { text.append(", ") }
                 try appendRepresentation(of: item.key.value, to: &text, depth: depth + 1)
-                text += ": "
+                text.append(": ")
                 try appendRepresentation(of: item.value, to: &text, depth: depth + 1)
             }
-            text += "}"
-        case .namespace, .macro, .function, .loop: text += "<\(value.typeName)>"
+            text.append("}")
+        case .namespace, .macro, .function, .loop, .cycler, .joiner: text.append("<\(value.typeName)>")
         }
     }
 
-    /// `json.dumps(value, ensure_ascii=False)`, as transformers defines `tojson` for chat templates.
-    func json(_ value: Value, indent: Int?, separators: (item: String, key: String)) throws(ChatTemplateError) -> String
-    {
-        var text = ""
-        try appendJSON(value, indent: indent, separators: separators, to: &text, depth: 0)
-        return text
-    }
-
-    private func appendJSON(
-        _ value: Value, indent: Int?, separators: (item: String, key: String), to text: inout String, depth: Int
-    ) throws(ChatTemplateError) {
-        guard depth < 64 else { throw failure("a value nested deeper than 64") }
-        try checked(byteCount: text.utf8.count)
-        func newLine(_ depth: Int) {
-            guard let indent else { return }
-            text += "\n" + String(repeating: " ", count: indent * depth)
+    private func appendElements(_ values: [Value], to text: inout Text, depth: Int) throws(ChatTemplateError) {
+        for (index, value) in values.enumerated() {
+            if index > 0 { text.append(", ") }
+            try appendRepresentation(of: value, to: &text, depth: depth + 1)
         }
-        switch value {
-        case .undefined(let name): throw failure("\(name) is undefined, so it has no JSON form")
-        case .none: text += "null"
-        case .bool(let value): text += value ? "true" : "false"
-        case .int(let value): text += String(value)
-        case .double(let value): text += PythonNumber.json(value)
-        case .string(let value): text += PythonString.json(value)
-        case .list(let values), .tuple(let values):
-            guard !values.isEmpty else {
-                text += "[]"
-                return
-            }
-            text += "["
-            for (index, value) in values.enumerated() {
-                if index > 0 { text += separators.item }
-                newLine(depth + 1)
-                try appendJSON(value, indent: indent, separators: separators, to: &text, depth: depth + 1)
-            }
-            newLine(depth)
-            text += "]"
-        case .dictionary(let dictionary):
-            guard !dictionary.isEmpty else {
-                text += "{}"
-                return
-            }
-            text += "{"
-            for (index, item) in dictionary.items.enumerated() {
-                if index > 0 { text += separators.item }
-                newLine(depth + 1)
-                let key: String
-                if case .string(let name) = item.key {
-                    key = name
-                } else {
-                    key = try json(item.key.value, indent: nil, separators: separators)
-                }
-                text += PythonString.json(key) + separators.key
-                try appendJSON(item.value, indent: indent, separators: separators, to: &text, depth: depth + 1)
-            }
-            newLine(depth)
-            text += "}"
-        case .namespace, .macro, .function, .loop: throw failure("\(value.typeName) has no JSON form")
-        }
-    }
-
-    /// Python's `format % values`, for `%s %r %d %i %f %.Nf %x %%`.
-    func percentFormat(_ format: String, _ values: [Value]) throws(ChatTemplateError) -> String {
-        var text = ""
-        var rest = values[...]
-        var scalars = format.unicodeScalars[...]
-        while let scalar = scalars.popFirst() {
-            guard scalar == "%" else {
-                text.unicodeScalars.append(scalar)
-                continue
-            }
-            var precision: Int?
-            if scalars.first == "." {
-                scalars.removeFirst()
-                var digits = ""
-                while let digit = scalars.first, digit.isDigit, digits.utf8.count < 3 {
-                    digits.unicodeScalars.append(digit)
-                    scalars.removeFirst()
-                }
-                precision = Int(digits)
-            }
-            guard let conversion = scalars.popFirst() else { throw failure("an incomplete format") }
-            if conversion == "%" {
-                text += "%"
-                continue
-            }
-            guard let value = rest.popFirst() else { throw failure("not enough values for the format") }
-            switch conversion {
-            case "s": text += try self.text(of: value)
-            case "r": try appendRepresentation(of: value, to: &text, depth: 0)
-            case "d", "i":
-                guard let number = value.integer ?? value.number.flatMap({ Int(exactly: $0.rounded(.towardZero)) })
-                else {
-                    throw failure("%d needs a number, got \(value.typeName)")
-                }
-                text += String(number)
-            case "x":
-                guard let number = value.integer else { throw failure("%x needs an integer, got \(value.typeName)") }
-                text += String(number, radix: 16)
-            case "f":
-                guard let number = value.number else { throw failure("%f needs a number, got \(value.typeName)") }
-                text += String(format: "%.\(precision ?? 6)f", number)
-            default: throw failure("format %\(conversion) is not implemented")
-            }
-        }
-        guard rest.isEmpty else { throw failure("too many values for the format") }
-        return text
     }
 }
 

@@ -1,6 +1,7 @@
 /// Bounds on one rendering.
 package struct ChatTemplateLimits: Sendable {
-    /// Statements and expressions evaluated.
+    /// Statements and expressions evaluated; work over long strings and lists counts as many. A step takes well under a
+    /// microsecond.
     package var maxSteps = 5_000_000
     /// Bytes of the rendered text, and of any string made on the way.
     package var maxOutputBytes = 32 << 20
@@ -20,7 +21,7 @@ final class Interpreter {
     let limits: ChatTemplateLimits
     /// The moment that `strftime_now` tells, in seconds since 1970.
     let secondsSince1970: Double
-    private var output = ""
+    private var output = Text("")
     private var outputByteCount = 0
     private var steps = 0
     private var depth = 0
@@ -34,13 +35,15 @@ final class Interpreter {
     }
 
     /// The text that `statements` render to with `variables`.
-    func render(_ statements: [Statement], variables: [(String, Value)]) throws(ChatTemplateError) -> String {
+    func render(_ statements: [Statement], variables: [(String, Value)]) throws(ChatTemplateError) -> Text {
         let globals = Scope(parent: nil)
         globals.set("raise_exception", .function(.raiseException))
         globals.set("strftime_now", .function(.strftimeNow))
         globals.set("range", .function(.range))
         globals.set("namespace", .function(.namespace))
         globals.set("dict", .function(.dict))
+        globals.set("cycler", .function(.cycler))
+        globals.set("joiner", .function(.joiner))
         for (name, value) in variables { globals.set(name, value) }
         defer { for scope in macroScopes { scope.clear() } }
         do throws(ChatTemplateError) {
@@ -90,17 +93,23 @@ final class Interpreter {
         steps += elements / 8
     }
 
-    private func write(_ text: String) throws(ChatTemplateError) {
-        outputByteCount += text.utf8.count
+    /// Counts the work over `byteCount` bytes as steps.
+    func charge(byteCount: Int) throws(ChatTemplateError) {
+        steps += byteCount / 64
+        guard steps <= limits.maxSteps else { throw limitReached("more than \(limits.maxSteps) steps") }
+    }
+
+    private func write(_ text: Text) throws(ChatTemplateError) {
+        outputByteCount += text.byteCount
         try checked(byteCount: outputByteCount)
-        output += text
+        output.append(text)
     }
 
     /// What `body` writes, instead of writing it.
-    private func capture(_ body: () throws(ChatTemplateError) -> Void) throws(ChatTemplateError) -> String {
+    private func capture(_ body: () throws(ChatTemplateError) -> Void) throws(ChatTemplateError) -> Text {
         let outer = output
         let outerCount = outputByteCount
-        output = ""
+        output = Text("")
         try body()
         defer {
             output = outer
@@ -122,10 +131,10 @@ final class Interpreter {
 
     private func execute(_ statement: Statement.Kind, _ scope: Scope) throws(ChatTemplateError) -> Flow {
         switch statement {
-        case .text(let text): try write(text)
+        case .text(let text): try write(Text(text))
         case .output(let expression): try write(try text(of: try evaluate(expression, scope)))
-        case .forLoop(let target, let values, let filter, let body, let otherwise):
-            return try loop(target, values, filter, body, otherwise, scope)
+        case .forLoop(let statement):
+            return try loop(statement, over: try evaluate(statement.values, scope), depth: 0, scope)
         case .ifElse(let branches, let otherwise):
             for (condition, body) in branches where try evaluate(condition, scope).isTrue {
                 return try execute(body, scope)
@@ -159,29 +168,42 @@ final class Interpreter {
     }
 
     private func loop(
-        _ target: Target, _ expression: Expression, _ filter: Expression?, _ body: [Statement],
-        _ otherwise: [Statement], _ scope: Scope
+        _ statement: LoopStatement, over value: Value, depth: Int, _ scope: Scope
     ) throws(ChatTemplateError) -> Flow {
-        var values = try elements(of: try evaluate(expression, scope))
-        if let filter {
+        var values = try elements(of: value)
+        if let filter = statement.filter {
             var kept: [Value] = []
             for value in values {
                 let inner = Scope(parent: scope)
-                try assign(target, value, inner)
+                try assign(statement.target, value, inner)
                 if try evaluate(filter, inner).isTrue { kept.append(value) }
             }
             values = kept
         }
-        if values.isEmpty { return try execute(otherwise, Scope(parent: scope)) }
-        let loop = Loop(values)
+        if values.isEmpty { return try execute(statement.otherwise, Scope(parent: scope)) }
+        let loop = Loop(values, depth: depth, recursion: statement.isRecursive ? (statement, scope) : nil)
         for (index, value) in values.enumerated() {
             loop.index = index
             let inner = Scope(parent: scope)
             inner.set("loop", .loop(loop))
-            try assign(target, value, inner)
-            if try execute(body, inner) == .breakLoop { break }
+            try assign(statement.target, value, inner)
+            if try execute(statement.body, inner) == .breakLoop { break }
         }
         return .normal
+    }
+
+    /// `loop(values)` inside a recursive loop: the same loop over other values, as text.
+    private func recurse(_ loop: Loop, _ arguments: CallArguments) throws(ChatTemplateError) -> Value {
+        guard let (statement, scope) = loop.recursion else {
+            throw failure("loop cannot be called: the for tag does not say recursive")
+        }
+        guard let values = arguments.positional.first else { throw failure("loop needs values") }
+        let callLine = line
+        let text = try capture { () throws(ChatTemplateError) in
+            _ = try self.loop(statement, over: values, depth: loop.depth + 1, scope)
+        }
+        line = callLine
+        return .string(text)
     }
 
     private func assign(_ target: Target, _ value: Value, _ scope: Scope) throws(ChatTemplateError) {
@@ -191,7 +213,7 @@ final class Interpreter {
             guard case .namespace(let namespace) = scope.value(name) else {
                 throw failure("cannot set attribute \(attribute) of \(name), which is not a namespace")
             }
-            namespace.attributes[.string(attribute)] = value
+            namespace.attributes[attribute] = value
         case .tuple(let targets):
             let values = try elements(of: value)
             guard values.count == targets.count else {
@@ -209,7 +231,7 @@ final class Interpreter {
 
     private func evaluateNested(_ expression: Expression, _ scope: Scope) throws(ChatTemplateError) -> Value {
         switch expression {
-        case .literal(let value): return Value(value)
+        case .literal(let value): return Value(value, isUntrusted: false)
         case .name(let name): return scope.value(name) ?? .undefined("'\(name)'")
         case .list(let items):
             return .list(try items.map { item throws(ChatTemplateError) in try evaluate(item, scope) })
@@ -273,7 +295,19 @@ final class Interpreter {
     private func evaluate(_ arguments: Arguments, _ scope: Scope) throws(ChatTemplateError) -> CallArguments {
         var values = CallArguments()
         for argument in arguments.positional { values.positional.append(try evaluate(argument, scope)) }
+        if let unpacked = arguments.unpacked {
+            values.positional += try elements(of: try evaluate(unpacked, scope))
+        }
         for (name, argument) in arguments.named { values.named.append((name, try evaluate(argument, scope))) }
+        if let unpacked = arguments.unpackedNamed {
+            guard case .dictionary(let dictionary) = try evaluate(unpacked, scope) else {
+                throw failure("** needs a dict")
+            }
+            for (key, value) in dictionary.items {
+                guard case .string(let name) = key.value else { throw failure("names of arguments are strings") }
+                values.named.append((name.string, value))
+            }
+        }
         return values
     }
 
@@ -301,12 +335,16 @@ final class Interpreter {
         switch function {
         case .macro(let macro): return .string(try call(macro, arguments))
         case .function(let function): return try call(function, arguments)
+        case .loop(let loop): return try recurse(loop, arguments)
+        case .joiner(let joiner):
+            defer { joiner.isUsed = true }
+            return joiner.isUsed ? joiner.separator : .text("")
         case .undefined(let name): throw failure("\(name) is undefined, so it cannot be called")
         default: throw failure("\(described) is \(function.typeName), which cannot be called")
         }
     }
 
-    private func call(_ macro: Macro, _ arguments: CallArguments) throws(ChatTemplateError) -> String {
+    private func call(_ macro: Macro, _ arguments: CallArguments) throws(ChatTemplateError) -> Text {
         let definition = macro.definition
         let scope = Scope(parent: macro.scope)
         var rest = arguments.positional[...]
@@ -325,10 +363,16 @@ final class Interpreter {
         if let index = named.firstIndex(where: { $0.name == "caller" }) {
             scope.set("caller", named.remove(at: index).value)
         }
-        guard rest.isEmpty else {
+        if definition.takesMorePositional {
+            scope.set("varargs", .tuple(Array(rest)))
+        } else if !rest.isEmpty {
             throw failure("macro '\(definition.name)' takes \(definition.parameters.count) arguments")
         }
-        if let name = named.first?.name {
+        if definition.takesMoreNamed {
+            var rest = ValueDictionary()
+            for (name, value) in named { rest[name] = value }
+            scope.set("kwargs", .dictionary(rest))
+        } else if let name = named.first?.name {
             throw failure("macro '\(definition.name)' takes no argument '\(name)'")
         }
         let callLine = line
@@ -344,19 +388,25 @@ final class Interpreter {
             throw ChatTemplateError(
                 code: .raised,
                 message: try message.map { value throws(ChatTemplateError) in
-                    try text(of: value)
+                    try text(of: value).string
                 } ?? "the template refused the messages")
         case .strftimeNow:
             guard case .string(let format) = arguments.positional.first else {
                 throw failure("strftime_now needs a format")
             }
-            return .string(DateFormat.format(format, secondsSince1970: secondsSince1970))
+            let text = DateFormat.format(format.string, secondsSince1970: secondsSince1970)
+            try checked(byteCount: text.utf8.count)
+            return .string(Text(text, isUntrusted: format.hasUntrusted))
         case .range: return .list(try range(arguments.positional))
         case .namespace:
             let namespace = Namespace()
             namespace.attributes = try dictionary(arguments)
             return .namespace(namespace)
         case .dict: return .dictionary(try dictionary(arguments))
+        case .cycler:
+            guard !arguments.positional.isEmpty else { throw failure("cycler needs values") }
+            return .cycler(Cycler(arguments.positional))
+        case .joiner: return .joiner(Joiner(arguments.value(0, "sep") ?? .text(", ")))
         case .method(let receiver, let name): return try callMethod(name, receiver, arguments)
         }
     }
@@ -376,7 +426,7 @@ final class Interpreter {
                 result[key] = parts[1]
             }
         }
-        for (name, value) in arguments.named { result[.string(name)] = value }
+        for (name, value) in arguments.named { result[name] = value }
         return result
     }
 

@@ -234,7 +234,28 @@ struct Lexer {
         return .mark(String(scalar))
     }
 
+    /// `0x1F`, `0o17` or `0b101`.
+    private mutating func prefixedInteger() throws(ChatTemplateError) -> Token.Kind? {
+        guard source[index] == "0", index + 2 < source.count else { return nil }
+        let radix: Int
+        switch source[index + 1] {
+        case "x", "X": radix = 16
+        case "o", "O": radix = 8
+        case "b", "B": radix = 2
+        default: return nil
+        }
+        var end = index + 2
+        while end < source.count, source[end] == "_" || source[end].properties.isASCIIHexDigit { end += 1 }
+        let digits = String(String.UnicodeScalarView(source[index + 2..<end].filter { $0 != "_" }))
+        guard let value = Int(digits, radix: radix) else {
+            throw ChatTemplateError(code: .syntax, message: "a number out of range", line: line)
+        }
+        index = end
+        return .int(value)
+    }
+
     private mutating func number() throws(ChatTemplateError) -> Token.Kind {
+        if let integer = try prefixedInteger() { return integer }
         let start = index
         func skipDigits() {
             while index < source.count, source[index].isDigit || source[index] == "_" { index += 1 }
@@ -293,7 +314,15 @@ struct Lexer {
         case "b": text.append("\u{08}")
         case "f": text.append("\u{0C}")
         case "v": text.append("\u{0B}")
-        case "0": text.append("\u{00}")
+        case "0"..."7":
+            var value: UInt32 = 0
+            var position = index + 1
+            while position < min(index + 4, source.count), ("0"..."7").contains(source[position]) {
+                value = value * 8 + source[position].value - 0x30
+                position += 1
+            }
+            if let decoded = Unicode.Scalar(value) { text.append(decoded) }
+            index = position - 2
         case "\\", "'", "\"": text.append(scalar)
         case "\n": break
         case "x", "u", "U":

@@ -165,6 +165,8 @@ struct Parser {
             guard loopDepth > 0 else { throw error("\(name) outside a loop") }
             try expectBlockEnd()
             return name == "break" ? .breakLoop : .continueLoop
+        case "include", "import", "from", "extends", "block":
+            throw error("tag \"\(name)\" is refused: a chat template is one file")
         default: throw error("tag \"\(name)\" is not implemented")
         }
     }
@@ -175,16 +177,21 @@ struct Parser {
         let outerLoops = loopDepth
         loopDepth = 0
         defer { loopDepth = outerLoops }
-        return MacroDefinition(name: name, parameters: parameters, body: try body(until: end))
+        let start = index
+        let body = try body(until: end)
+        let names = tokens[start..<index].lazy.map(\.kind)
+        return MacroDefinition(
+            name: name, parameters: parameters, body: body, takesMorePositional: names.contains(.name("varargs")),
+            takesMoreNamed: names.contains(.name("kwargs")))
     }
 
     private mutating func forBlock() throws(ChatTemplateError) -> Statement.Kind {
         let target = try target()
         guard consumeName("in") else { throw unexpected("\"in\"") }
         // A conditional expression would swallow the loop's own `if`.
-        let values = try tupleOrExpression(allowsCondition: false)
+        let values = try tupleOrExpression(allowsCondition: false, end: "recursive")
         let filter = consumeName("if") ? try expression() : nil
-        if isName("recursive") { throw error("recursive loops are not implemented") }
+        let isRecursive = consumeName("recursive")
         try expectBlockEnd()
         loopDepth += 1
         let (body, end) = try statements(until: ["else", "endfor"])
@@ -195,7 +202,10 @@ struct Parser {
             (otherwise, _) = try statements(until: ["endfor"])
             try expectBlockEnd()
         }
-        return .forLoop(target, values, filter: filter, body: body, otherwise: otherwise)
+        return .forLoop(
+            LoopStatement(
+                target: target, values: values, filter: filter, isRecursive: isRecursive, body: body,
+                otherwise: otherwise))
     }
 
     private mutating func ifBlock() throws(ChatTemplateError) -> Statement.Kind {
@@ -285,12 +295,15 @@ struct Parser {
     // MARK: - Expressions, loosest first
 
     /// An expression, or several with commas between, which are a tuple.
-    private mutating func tupleOrExpression(allowsCondition: Bool = true) throws(ChatTemplateError) -> Expression {
+    private mutating func tupleOrExpression(
+        allowsCondition: Bool = true, end: String? = nil
+    ) throws(ChatTemplateError) -> Expression {
         let first = allowsCondition ? try expression() : try or()
         guard isMark(",") else { return first }
         var items = [first]
         while consumeMark(",") {
             if [.variableEnd, .blockEnd, .mark(")")].contains(current.kind) { break }
+            if let end, isName(end) { break }
             items.append(allowsCondition ? try expression() : try or())
         }
         return .tuple(items)
@@ -490,8 +503,10 @@ struct Parser {
     private mutating func arguments() throws(ChatTemplateError) -> Arguments {
         var arguments = Arguments()
         try expectMark("(")
+        var isFirst = true
         while !consumeMark(")") {
-            if !arguments.positional.isEmpty || !arguments.named.isEmpty {
+            defer { isFirst = false }
+            if !isFirst {
                 try expectMark(",")
                 if consumeMark(")") { break }
             }
@@ -499,8 +514,12 @@ struct Parser {
                 advance()
                 advance()
                 arguments.named.append((name, try expression()))
-            } else if isMark("*") || isMark("**") {
-                throw error("argument unpacking is not implemented")
+            } else if isMark("*"), arguments.unpacked == nil {
+                advance()
+                arguments.unpacked = try expression()
+            } else if isMark("**"), arguments.unpackedNamed == nil {
+                advance()
+                arguments.unpackedNamed = try expression()
             } else {
                 guard arguments.named.isEmpty else { throw error("a positional argument after a named one") }
                 arguments.positional.append(try expression())

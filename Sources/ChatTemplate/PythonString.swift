@@ -1,23 +1,53 @@
 /// Python's string operations. Python's strings are sequences of Unicode scalars, so these work on scalars and UTF-8,
 /// never on grapheme clusters.
 enum PythonString {
-    /// `str.strip`, of white space or of the scalars of `characters`.
-    static func strip(_ text: String, _ characters: String? = nil, left: Bool = true, right: Bool = true) -> String {
-        let set = characters.map { Set($0.unicodeScalars) }
-        func goes(_ scalar: Unicode.Scalar) -> Bool { set?.contains(scalar) ?? scalar.isPythonSpace }
-        var scalars = text.unicodeScalars[...]
-        if left { while let first = scalars.first, goes(first) { scalars.removeFirst() } }
-        if right { while let last = scalars.last, goes(last) { scalars.removeLast() } }
-        return String(scalars)
+    /// Byte offsets of the scalars of `text`, and its byte count at the end.
+    static func offsets(_ text: String) -> [Int] {
+        var offsets = [0]
+        offsets.reserveCapacity(text.utf8.count + 1)
+        var position = 0
+        for scalar in text.unicodeScalars {
+            position += UTF8.width(scalar)
+            offsets.append(position)
+        }
+        return offsets
     }
 
-    static func contains(_ text: String, _ part: String) -> Bool { find(text, part) != nil }
+    /// What `str.strip` leaves, in bytes, when white space or the scalars of `characters` go.
+    static func strip(
+        _ text: Substring.UnicodeScalarView, _ characters: String? = nil, left: Bool = true, right: Bool = true
+    ) -> Range<Int> {
+        let set = characters.map { Set($0.unicodeScalars) }
+        func goes(_ scalar: Unicode.Scalar) -> Bool { set?.contains(scalar) ?? scalar.isPythonSpace }
+        var scalars = text
+        var start = 0
+        var end = scalars.reduce(0) { $0 + UTF8.width($1) }
+        if left {
+            while let first = scalars.first, goes(first) {
+                start += UTF8.width(first)
+                scalars.removeFirst()
+            }
+        }
+        if right {
+            while let last = scalars.last, goes(last) {
+                end -= UTF8.width(last)
+                scalars.removeLast()
+            }
+        }
+        return start..<end
+    }
 
-    /// The index, in scalars, of the first occurrence of `part`.
-    static func find(_ text: String, _ part: String) -> Int? {
-        let bytes = Array(text.utf8)
-        guard let position = occurrences(of: Array(part.utf8), in: bytes, limit: 1).first else { return nil }
-        return bytes[..<position].count { $0 & 0xC0 != 0x80 }
+    /// `str.strip` of white space.
+    static func strip(_ text: String) -> String {
+        let scalars = text.unicodeScalars
+        guard let start = scalars.firstIndex(where: { !$0.isPythonSpace }),
+            let end = scalars.lastIndex(where: { !$0.isPythonSpace })
+        else { return "" }
+        return String(scalars[start...end])
+    }
+
+    static func contains(_ text: String, _ part: String) -> Bool {
+        part.isEmpty || !occurrences(of: Array(part.utf8), in: Array(text.utf8), limit: 1).isEmpty
     }
 
     /// Byte positions where `part` occurs, from the left without overlap. An empty part occurs at 0.
@@ -36,101 +66,105 @@ enum PythonString {
         return positions
     }
 
-    /// `str.replace`.
-    static func replace(_ text: String, _ old: String, _ new: String, limit: Int = .max) -> String {
-        if old.isEmpty {
-            var result = ""
-            var count = 0
-            for scalar in text.unicodeScalars {
-                if count < limit { result += new }
-                count += 1
-                result.unicodeScalars.append(scalar)
+    /// Byte positions where `part` occurs, from the right without overlap, rightmost first.
+    static func occurrencesFromRight(of part: [UInt8], in bytes: [UInt8], limit: Int = .max) -> [Int] {
+        var positions: [Int] = []
+        var index = bytes.count - part.count
+        while index >= 0, positions.count < limit {
+            if bytes[index..<index + part.count].elementsEqual(part) {
+                positions.append(index)
+                index -= part.count
+            } else {
+                index -= 1
             }
-            return count < limit ? result + new : result
         }
-        return split(text, old, limit: limit).joined(separator: new)
+        return positions
     }
 
-    /// `str.split(separator, limit)`.
-    static func split(_ text: String, _ separator: String, limit: Int = .max) -> [String] {
-        let bytes = Array(text.utf8)
-        let part = Array(separator.utf8)
-        var pieces: [String] = []
+    /// The bytes between `positions`, at each of which a separator of `length` bytes stands.
+    private static func pieces(between positions: [Int], length: Int, in count: Int) -> [Range<Int>] {
+        var pieces: [Range<Int>] = []
         var start = 0
-        for position in occurrences(of: part, in: bytes, limit: limit) {
-            pieces.append(String(decoding: bytes[start..<position], as: UTF8.self))
-            start = position + part.count
+        for position in positions {
+            pieces.append(start..<position)
+            start = position + length
         }
-        pieces.append(String(decoding: bytes[start...], as: UTF8.self))
+        pieces.append(start..<count)
         return pieces
     }
 
-    /// `str.rsplit(separator, limit)`.
-    static func splitFromRight(_ text: String, _ separator: String, limit: Int) -> [String] {
-        let pieces = split(text, separator)
-        guard limit < pieces.count - 1 else { return pieces }
-        let head = pieces[..<(pieces.count - limit)].joined(separator: separator)
-        return [head] + pieces[(pieces.count - limit)...]
+    /// `str.split(separator, limit)`, as byte ranges.
+    static func split(_ text: String, _ separator: String, limit: Int = .max) -> [Range<Int>] {
+        let (bytes, part) = (Array(text.utf8), Array(separator.utf8))
+        return pieces(
+            between: occurrences(of: part, in: bytes, limit: limit), length: part.count, in: bytes.count)
     }
 
-    /// `str.split()`: words between white space.
-    static func words(_ text: String, limit: Int = .max) -> [String] {
-        var words: [String] = []
-        var rest = text.unicodeScalars[...]
-        while true {
-            while let first = rest.first, first.isPythonSpace { rest.removeFirst() }
-            guard !rest.isEmpty else { return words }
-            if words.count == limit {
-                words.append(strip(String(rest), left: false))
-                return words
+    /// `str.rsplit(separator, limit)`, as byte ranges.
+    static func splitFromRight(_ text: String, _ separator: String, limit: Int) -> [Range<Int>] {
+        let (bytes, part) = (Array(text.utf8), Array(separator.utf8))
+        return pieces(
+            between: occurrencesFromRight(of: part, in: bytes, limit: limit).reversed(), length: part.count,
+            in: bytes.count)
+    }
+
+    /// `str.split()`, as byte ranges: words between white space.
+    static func words(_ text: String, limit: Int = .max) -> [Range<Int>] {
+        var words: [Range<Int>] = []
+        var start: Int?
+        var position = 0
+        for scalar in text.unicodeScalars {
+            if !scalar.isPythonSpace {
+                if start == nil { start = position }
+            } else if let first = start, words.count < limit {
+                words.append(first..<position)
+                start = nil
             }
-            let end = rest.firstIndex(where: \.isPythonSpace) ?? rest.endIndex
-            words.append(String(rest[..<end]))
-            rest = rest[end...]
+            position += UTF8.width(scalar)
         }
+        // The last word of a limited split goes on to the end, white space at the end included.
+        if let first = start {
+            words.append(first..<position)
+        }
+        return words
     }
 
-    /// `str.splitlines()`.
-    static func lines(_ text: String) -> [String] {
-        var lines: [String] = []
-        var line = String.UnicodeScalarView()
-        var isOpen = false
+    /// `str.rsplit(None, limit)`, as byte ranges.
+    static func wordsFromRight(_ text: String, limit: Int) -> [Range<Int>] {
+        let all = words(text)
+        guard limit < all.count, let first = all.first else { return all }
+        let kept = Array(all.suffix(limit))
+        return [first.lowerBound..<all[all.count - limit - 1].upperBound] + kept
+    }
+
+    /// `str.splitlines(keepends)`, as byte ranges.
+    static func lines(_ text: String, keepsEnds: Bool = false) -> [Range<Int>] {
+        var lines: [Range<Int>] = []
+        var start = 0
+        var position = 0
         var afterReturn = false
         for scalar in text.unicodeScalars {
+            let next = position + UTF8.width(scalar)
             if scalar == "\n", afterReturn {
-                afterReturn = false
-                continue
+                // The second half of one line break.
+                if keepsEnds { lines[lines.count - 1] = lines[lines.count - 1].lowerBound..<next }
+                start = next
+            } else if isLineBreak(scalar) {
+                lines.append(start..<(keepsEnds ? next : position))
+                start = next
             }
             afterReturn = scalar == "\r"
-            switch scalar {
-            case "\n", "\r", "\u{0B}", "\u{0C}", "\u{1C}", "\u{1D}", "\u{1E}", "\u{85}", "\u{2028}", "\u{2029}":
-                lines.append(String(line))
-                line = String.UnicodeScalarView()
-                isOpen = false
-            default:
-                line.append(scalar)
-                isOpen = true
-            }
+            position = next
         }
-        if isOpen { lines.append(String(line)) }
+        if start < position { lines.append(start..<position) }
         return lines
     }
 
-    /// `str.capitalize`.
-    static func capitalize(_ text: String) -> String {
-        guard let first = text.unicodeScalars.first else { return "" }
-        return first.properties.titlecaseMapping + String(text.unicodeScalars.dropFirst()).lowercased()
-    }
-
-    /// `str.title`: a letter after something that is no letter is a capital, others are small.
-    static func title(_ text: String) -> String {
-        var result = ""
-        var isInWord = false
-        for scalar in text.unicodeScalars {
-            result += isInWord ? scalar.properties.lowercaseMapping : scalar.properties.titlecaseMapping
-            isInWord = scalar.properties.isCased
+    private static func isLineBreak(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar {
+        case "\n", "\r", "\u{0B}", "\u{0C}", "\u{1C}", "\u{1D}", "\u{1E}", "\u{85}", "\u{2028}", "\u{2029}": true
+        default: false
         }
-        return result
     }
 
     /// `repr(text)`.
@@ -169,24 +203,31 @@ enum PythonString {
         }
     }
 
-    /// A JSON string that keeps everything but what JSON must escape.
-    static func json(_ text: String) -> String {
-        var result: [UInt8] = [UInt8(ascii: "\"")]
+    /// The inside of a JSON string: what JSON must escape, and with `isASCII` all that is not ASCII, is escaped.
+    static func jsonEscaped(_ text: String, isASCII: Bool) -> String {
+        var result: [UInt8] = []
         result.reserveCapacity(text.utf8.count + 2)
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""): result += "\\\"".utf8
-            case UInt8(ascii: "\\"): result += "\\\\".utf8
-            case UInt8(ascii: "\n"): result += "\\n".utf8
-            case UInt8(ascii: "\r"): result += "\\r".utf8
-            case UInt8(ascii: "\t"): result += "\\t".utf8
-            case 0x08: result += "\\b".utf8
-            case 0x0C: result += "\\f".utf8
-            case 0..<0x20: result += "\\u00\(byte < 16 ? "0" : "")\(String(byte, radix: 16))".utf8
-            default: result.append(byte)
+        func appendHex(_ unit: UInt16) {
+            let digits = String(unit, radix: 16)
+            result += "\\u".utf8
+            result += String(repeating: "0", count: 4 - digits.utf8.count).utf8
+            result += digits.utf8
+        }
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\"".utf8
+            case "\\": result += "\\\\".utf8
+            case "\n": result += "\\n".utf8
+            case "\r": result += "\\r".utf8
+            case "\t": result += "\\t".utf8
+            case "\u{08}": result += "\\b".utf8
+            case "\u{0C}": result += "\\f".utf8
+            case _ where scalar.value < 0x20: appendHex(UInt16(scalar.value))
+            case _ where isASCII && scalar.value >= 0x7F:
+                for unit in UTF16.encode(scalar) ?? UTF16.encodedReplacementCharacter { appendHex(unit) }
+            default: result += UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter
             }
         }
-        result.append(UInt8(ascii: "\""))
         return String(decoding: result, as: UTF8.self)
     }
 }

@@ -48,6 +48,10 @@ enum ComparisonOperator: String {
 struct Arguments: Sendable {
     var positional: [Expression] = []
     var named: [(name: String, value: Expression)] = []
+    /// `*expression`, whose elements follow the positional arguments.
+    var unpacked: Expression?
+    /// `**expression`, whose items follow the named arguments.
+    var unpackedNamed: Expression?
 }
 
 /// What a `for` or `set` assigns to.
@@ -62,7 +66,7 @@ struct Statement: Sendable {
     indirect enum Kind: Sendable {
         case text(String)
         case output(Expression)
-        case forLoop(Target, Expression, filter: Expression?, body: [Statement], otherwise: [Statement])
+        case forLoop(LoopStatement)
         case ifElse([(condition: Expression, body: [Statement])], otherwise: [Statement])
         case set(Target, Expression)
         case setBlock(Target, filters: [(name: String, arguments: Arguments)], body: [Statement])
@@ -80,15 +84,47 @@ struct Statement: Sendable {
     let line: Int
 }
 
+/// A `for` statement.
+final class LoopStatement: Sendable {
+    let target: Target
+    let values: Expression
+    let filter: Expression?
+    let isRecursive: Bool
+    let body: [Statement]
+    /// What is rendered when there is nothing to walk over.
+    let otherwise: [Statement]
+
+    init(
+        target: Target, values: Expression, filter: Expression?, isRecursive: Bool, body: [Statement],
+        otherwise: [Statement]
+    ) {
+        self.target = target
+        self.values = values
+        self.filter = filter
+        self.isRecursive = isRecursive
+        self.body = body
+        self.otherwise = otherwise
+    }
+}
+
 /// A macro, or the body that a `call` block hands to one.
 final class MacroDefinition: Sendable {
     let name: String
     let parameters: [(name: String, defaultValue: Expression?)]
     let body: [Statement]
+    /// Whether the body speaks of `varargs`, and so takes positional arguments beyond its parameters.
+    let takesMorePositional: Bool
+    /// Whether the body speaks of `kwargs`, and so takes named arguments that are no parameters.
+    let takesMoreNamed: Bool
 
-    init(name: String, parameters: [(name: String, defaultValue: Expression?)], body: [Statement]) {
+    init(
+        name: String, parameters: [(name: String, defaultValue: Expression?)], body: [Statement],
+        takesMorePositional: Bool, takesMoreNamed: Bool
+    ) {
         self.name = name
         self.parameters = parameters
         self.body = body
+        self.takesMorePositional = takesMorePositional
+        self.takesMoreNamed = takesMoreNamed
     }
 }

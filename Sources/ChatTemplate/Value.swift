@@ -6,7 +6,7 @@ enum Value {
     case bool(Bool)
     case int(Int)
     case double(Double)
-    case string(String)
+    case string(Text)
     case list([Value])
     case tuple([Value])
     case dictionary(ValueDictionary)
@@ -15,21 +15,30 @@ enum Value {
     case macro(Macro)
     case function(Function)
     case loop(Loop)
+    case cycler(Cycler)
+    case joiner(Joiner)
 
-    init(_ value: JinjaValue) {
+    /// - Parameter isUntrusted: whether the value came with the request; its text, keys included, is marked.
+    init(_ value: JinjaValue, isUntrusted: Bool) {
         switch value {
         case .none: self = .none
         case .bool(let value): self = .bool(value)
         case .int(let value): self = .int(value)
         case .double(let value): self = .double(value)
-        case .string(let value): self = .string(value)
-        case .array(let values): self = .list(values.map(Value.init))
+        case .string(let value): self = .string(Text(value, isUntrusted: isUntrusted))
+        case .array(let values): self = .list(values.map { Value($0, isUntrusted: isUntrusted) })
         case .object(let object):
             var dictionary = ValueDictionary()
-            for key in object.keys { dictionary[.string(key)] = Value(object[key] ?? .none) }
+            for key in object.keys {
+                dictionary[ValueDictionary.Key(Text(key, isUntrusted: isUntrusted))] = Value(
+                    object[key] ?? .none, isUntrusted: isUntrusted)
+            }
             self = .dictionary(dictionary)
         }
     }
+
+    /// A string of the template's own.
+    static func text(_ string: String) -> Value { .string(Text(string)) }
 
     var isTrue: Bool {
         switch self {
@@ -40,9 +49,11 @@ enum Value {
         case .string(let value): !value.isEmpty
         case .list(let values), .tuple(let values): !values.isEmpty
         case .dictionary(let dictionary): !dictionary.isEmpty
-        case .namespace, .macro, .function, .loop: true
+        case .namespace, .macro, .function, .loop, .cycler, .joiner: true
         }
     }
+
+    var isNone: Bool { if case .none = self { true } else { false } }
 
     var isUndefined: Bool { if case .undefined = self { true } else { false } }
 
@@ -75,13 +86,15 @@ enum Value {
         case .macro: "macro"
         case .function: "function"
         case .loop: "loop"
+        case .cycler: "cycler"
+        case .joiner: "joiner"
         }
     }
 
     /// Python's `==`. Strings are equal when their scalars are: no canonical equivalence.
     static func equal(_ lhs: Value, _ rhs: Value) -> Bool {
         switch (lhs, rhs) {
-        case (.string(let lhs), .string(let rhs)): return lhs.utf8.elementsEqual(rhs.utf8)
+        case (.string(let lhs), .string(let rhs)): return lhs == rhs
         case (.none, .none), (.undefined, .undefined): return true
         case (.list(let lhs), .list(let rhs)), (.tuple(let lhs), .tuple(let rhs)):
             return lhs.count == rhs.count && zip(lhs, rhs).allSatisfy(equal)
@@ -105,7 +118,7 @@ enum Value {
         switch (lhs, rhs) {
         case (.string(let lhs), .string(let rhs)):
             // The order of UTF-8 bytes is the order of scalars.
-            return lhs.utf8.lexicographicallyPrecedes(rhs.utf8)
+            return lhs.string.utf8.lexicographicallyPrecedes(rhs.string.utf8)
         case (.list(let lhs), .list(let rhs)), (.tuple(let lhs), .tuple(let rhs)):
             for (left, right) in zip(lhs, rhs) where !equal(left, right) { return isLess(left, right) }
             return lhs.count < rhs.count
@@ -119,33 +132,43 @@ enum Value {
 
 /// A dictionary that keeps the order of its keys.
 struct ValueDictionary {
-    enum Key: Hashable {
-        case none
-        case bool(Bool)
-        case int(Int)
-        case double(Double)
-        case string(String)
+    /// A key. As in Python 1, 1.0 and true are the same key; the first one put in is kept.
+    struct Key: Hashable {
+        private enum Identity: Hashable {
+            case none
+            case int(Int)
+            case double(Double)
+            case string([UInt8])
+            case tuple([Key])
+        }
 
+        let value: Value
+        private let identity: Identity
+
+        init(_ text: Text) {
+            value = .string(text)
+            identity = .string(text.bytes)
+        }
+
+        /// nil for values that cannot be keys.
         init?(_ value: Value) {
             switch value {
-            case .none: self = .none
-            case .bool(let value): self = .bool(value)
-            case .int(let value): self = .int(value)
-            case .double(let value): self = .double(value)
-            case .string(let value): self = .string(value)
-            default: return nil
+            case .none: identity = .none
+            case .string(let text): identity = .string(text.bytes)
+            case .tuple(let values):
+                let keys = values.compactMap(Key.init)
+                guard keys.count == values.count else { return nil }
+                identity = .tuple(keys)
+            case .double(let number): identity = Int(exactly: number).map(Identity.int) ?? .double(number)
+            default:
+                guard let integer = value.integer else { return nil }
+                identity = .int(integer)
             }
+            self.value = value
         }
 
-        var value: Value {
-            switch self {
-            case .none: .none
-            case .bool(let value): .bool(value)
-            case .int(let value): .int(value)
-            case .double(let value): .double(value)
-            case .string(let value): .string(value)
-            }
-        }
+        static func == (lhs: Key, rhs: Key) -> Bool { lhs.identity == rhs.identity }
+        func hash(into hasher: inout Hasher) { hasher.combine(identity) }
     }
 
     private(set) var keys: [Key] = []
@@ -155,6 +178,12 @@ struct ValueDictionary {
 
     /// Keys with their values, in order.
     var items: [(key: Key, value: Value)] { keys.map { ($0, values[$0] ?? .none) } }
+
+    /// The value under a name.
+    subscript(name: String) -> Value? {
+        get { values[Key(Text(name))] }
+        set { self[Key(Text(name))] = newValue }
+    }
 
     subscript(key: Key) -> Value? {
         get { values[key] }
@@ -188,19 +217,43 @@ enum Function {
     case range
     case namespace
     case dict
+    case cycler
+    case joiner
     indirect case method(Value, String)
 }
 
 /// What `loop` is inside a `for`.
 final class Loop {
     let values: [Value]
+    /// 0 for a loop that stands in no recursive one.
+    let depth: Int
     var index = 0
     /// What `changed` was last asked about.
     var lastChanged: [Value]?
+    /// The loop's own statement when it is recursive.
+    let recursion: (statement: LoopStatement, scope: Scope)?
 
-    init(_ values: [Value]) {
+    init(_ values: [Value], depth: Int, recursion: (statement: LoopStatement, scope: Scope)?) {
         self.values = values
+        self.depth = depth
+        self.recursion = recursion
     }
+}
+
+/// What `cycler(...)` makes: values in turn.
+final class Cycler {
+    let values: [Value]
+    var index = 0
+
+    init(_ values: [Value]) { self.values = values }
+}
+
+/// What `joiner(...)` makes: nothing at the first call, then the separator.
+final class Joiner {
+    let separator: Value
+    var isUsed = false
+
+    init(_ separator: Value) { self.separator = separator }
 }
 
 /// Names of one block; inner scopes see the outer ones and set only their own.
