@@ -15,6 +15,9 @@ enum DateFormat {
         let (year, month, dayOfMonth) = civil(day)
         let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60)
         let weekday = weekdays[(day % 7 + 7) % 7]
+        let sinceSunday = ((day + 4) % 7 + 7) % 7
+        let dayOfYear = day - days(year, 1, 1) + 1
+        let isoWeek = isoWeek(day, year: year)
 
         var result = ""
         var scalars = format.unicodeScalars[...]
@@ -48,9 +51,30 @@ enum DateFormat {
             case "M": result += number(minute)
             case "S": result += number(second)
             case "p": result += hour < 12 ? "AM" : "PM"
-            case "j": result += number(day - days(year, 1, 1) + 1, 3)
+            case "j": result += number(dayOfYear, 3)
+            case "f": result += "000000"
+            case "C": result += number(year / 100)
+            case "D", "x": result += "\(number(month))/\(number(dayOfMonth))/\(number(year % 100))"
+            case "R": result += "\(number(hour)):\(number(minute))"
+            case "c":
+                let padded = dayOfMonth < 10 ? " \(dayOfMonth)" : "\(dayOfMonth)"
+                result += "\(weekday.prefix(3)) \(months[month - 1].prefix(3)) \(padded) "
+                result += "\(number(hour)):\(number(minute)):\(number(second)) \(year)"
+            case "r": result += "\(number(twelveHour)):\(number(minute)):\(number(second)) \(hour < 12 ? "AM" : "PM")"
+            case "P": result += hour < 12 ? "am" : "pm"
+            case "k": result += hour < 10 ? " \(hour)" : "\(hour)"
+            case "l": result += twelveHour < 10 ? " \(twelveHour)" : "\(twelveHour)"
+            case "n": result += "\n"
+            case "t": result += "\t"
+            case "s": result += String(seconds)
+            case "w": result += String(sinceSunday)
+            case "u": result += String(sinceSunday == 0 ? 7 : sinceSunday)
+            case "U": result += number((dayOfYear + 6 - sinceSunday) / 7)
+            case "W": result += number((dayOfYear + 6 - (sinceSunday + 6) % 7) / 7)
+            case "G": result += String(isoWeek.year)
+            case "V": result += number(isoWeek.week)
             case "F": result += "\(year)-\(number(month))-\(number(dayOfMonth))"
-            case "T": result += "\(number(hour)):\(number(minute)):\(number(second))"
+            case "T", "X": result += "\(number(hour)):\(number(minute)):\(number(second))"
             case "Z": result += "UTC"
             case "z": result += "+0000"
             case "%": result += "%"
@@ -70,6 +94,13 @@ enum DateFormat {
         let shiftedMonth = (5 * dayOfYear + 2) / 153
         let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
         return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shiftedMonth + 2) / 5 + 1)
+    }
+
+    /// The week that a day belongs to: of the year in which its Thursday lies.
+    private static func isoWeek(_ day: Int, year: Int) -> (year: Int, week: Int) {
+        let thursday = day - ((day + 3) % 7 + 7) % 7 + 3
+        let year = civil(thursday).year
+        return (year, (thursday - days(year, 1, 1)) / 7 + 1)
     }
 
     private static func days(_ year: Int, _ month: Int, _ day: Int) -> Int {

@@ -39,11 +39,16 @@ extension Interpreter {
         case .groupby: return try group(value, arguments)
         case .batch: return try batches(value, arguments)
         case .slice: return try slices(value, arguments)
-        case .map: return .list(try map(try elements(of: value), arguments))
+        // These take whatever is false, none included, for nothing.
+        case .map: return .list(try map(value.isTrue ? try elements(of: value) : [], arguments))
         case .select, .reject, .selectattr, .rejectattr:
-            return .list(try select(filter, try elements(of: value), arguments))
+            return .list(try select(filter, value.isTrue ? try elements(of: value) : [], arguments))
         case .attr:
             guard case .string(let name) = arguments.positional.first else { throw failure("attr needs a name") }
+            // A real attribute: never an item.
+            if case .dictionary = value, !Methods.ofDictionary.contains(name.string) {
+                return .undefined("'dict object' has no attribute '\(name.string)'; it")
+            }
             return try attribute(name.string, of: value)
         default: throw failure("no filter named \"\(filter.rawValue)\"")
         }

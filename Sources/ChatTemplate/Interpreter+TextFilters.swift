@@ -143,7 +143,11 @@ extension Interpreter {
 
     private func urlEncode(_ value: Value) throws(ChatTemplateError) -> Text {
         func encoded(_ value: Value, keepsSlash: Bool) throws(ChatTemplateError) -> Text {
-            try text(of: value).mapRuns { PythonString.percentEncoded($0, keepsSlash: keepsSlash) }
+            try text(of: value).mapRuns { run in
+                let encoded = PythonString.percentEncoded(run, keepsSlash: keepsSlash)
+                // In a query a space is "+".
+                return keepsSlash ? encoded : encoded.replacing("%20", with: "+")
+            }
         }
         let pairs: [Value]
         switch value {

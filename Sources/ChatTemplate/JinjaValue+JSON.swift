@@ -11,11 +11,40 @@ extension JinjaValue {
     }
 }
 
-private struct JSONParser {
+/// Reads JSON text.
+struct JSONParser {
     static let maxDepth = 64
 
     let bytes: [UInt8]
     var index = 0
+
+    init(bytes: [UInt8]) { self.bytes = bytes }
+
+    /// The members of the object that is all of the text, with the bytes of their values.
+    mutating func objectMembers() throws(ChatTemplateError) -> [(key: String, value: JinjaValue, range: Range<Int>)] {
+        var members: [(key: String, value: JinjaValue, range: Range<Int>)] = []
+        skipSpace()
+        guard consume("{") else { throw error("expected an object") }
+        skipSpace()
+        if !consume("}") {
+            repeat {
+                skipSpace()
+                guard index < bytes.count, bytes[index] == UInt8(ascii: "\"") else { throw error("expected a key") }
+                let key = try string()
+                skipSpace()
+                guard consume(":") else { throw error("expected \":\"") }
+                skipSpace()
+                let start = index
+                let value = try value(depth: 1)
+                members.append((key, value, start..<index))
+                skipSpace()
+            } while consume(",")
+            guard consume("}") else { throw error("expected \",\" or \"}\"") }
+        }
+        skipSpace()
+        guard index == bytes.count else { throw error("expected the end") }
+        return members
+    }
 
     mutating func document() throws(ChatTemplateError) -> JinjaValue {
         let value = try value(depth: 0)

@@ -132,9 +132,9 @@ enum PythonString {
     /// `str.rsplit(None, limit)`, as byte ranges.
     static func wordsFromRight(_ text: String, limit: Int) -> [Range<Int>] {
         let all = words(text)
-        guard limit < all.count, let first = all.first else { return all }
+        guard limit < all.count else { return all }
         let kept = Array(all.suffix(limit))
-        return [first.lowerBound..<all[all.count - limit - 1].upperBound] + kept
+        return [0..<all[all.count - limit - 1].upperBound] + kept
     }
 
     /// `str.splitlines(keepends)`, as byte ranges.

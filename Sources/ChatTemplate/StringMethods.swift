@@ -202,7 +202,8 @@ struct StringMethods {
     private func changeOrCheck() throws(ChatTemplateError) -> Value {
         let scalars = text.scalars
         let isEmpty = scalars.isEmpty
-        let hasUpper = scalars.contains { $0.properties.isUppercase || $0.properties.generalCategory == .titlecaseLetter }
+        let hasTitle = scalars.contains { $0.properties.generalCategory == .titlecaseLetter }
+        let hasUpper = scalars.contains { $0.properties.isUppercase }
         let hasLower = scalars.contains { $0.properties.isLowercase }
         switch name {
         case "upper": return .string(text.mapRuns { $0.uppercased() })
@@ -225,9 +226,9 @@ struct StringMethods {
         case "isalnum": return .bool(!isEmpty && scalars.allSatisfy(PythonString.isAlphanumeric))
         case "isascii": return .bool(scalars.allSatisfy(\.isASCII))
         case "isspace": return .bool(!isEmpty && scalars.allSatisfy(\.isPythonSpace))
-        case "isupper": return .bool(hasUpper && !hasLower)
-        case "islower": return .bool(hasLower && !hasUpper)
-        case "istitle": return .bool((hasUpper || hasLower) && PythonString.title(text) == text)
+        case "isupper": return .bool(hasUpper && !hasLower && !hasTitle)
+        case "islower": return .bool(hasLower && !hasUpper && !hasTitle)
+        case "istitle": return .bool((hasUpper || hasLower || hasTitle) && PythonString.title(text) == text)
         default: throw failure("str has no method \(name)")
         }
     }
