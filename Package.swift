@@ -162,7 +162,7 @@ let package = Package(
         tests(
             "ShardServer",
             [
-                "Engine", "InferenceCore", "ModelFiles", "ServiceSupport", "Tokenization", "Transformer", "Wire",
+                "ChatTemplate", "Engine", "InferenceCore", "ModelFiles", "ServiceSupport", "Tokenization", "Transformer", "Wire",
                 "WireProtocols", logging,
             ]),
         tests(

@@ -29,6 +29,28 @@ package struct JinjaObject: Sendable, Equatable {
     }
 }
 
+extension JinjaValue {
+    /// The value as JSON text, as Python writes it.
+    package var json: String {
+        switch self {
+        case .none: "null"
+        case .bool(let value): value ? "true" : "false"
+        case .int(let value): String(value)
+        case .double(let value): PythonNumber.json(value)
+        case .string(let text): Self.quoted(text)
+        case .array(let values): "[" + values.map(\.json).joined(separator: ", ") + "]"
+        case .object(let object):
+            "{"
+                + object.keys.map { Self.quoted($0) + ": " + (object[$0] ?? .none).json }.joined(separator: ", ")
+                + "}"
+        }
+    }
+
+    private static func quoted(_ text: String) -> String {
+        "\"" + PythonString.jsonEscaped(text, isASCII: false) + "\""
+    }
+}
+
 extension JinjaObject: ExpressibleByDictionaryLiteral {
     package init(dictionaryLiteral elements: (String, JinjaValue)...) {
         for (key, value) in elements { self[key] = value }

@@ -12,7 +12,7 @@ import WireProtocols
     ) -> GenerationOutput {
         GenerationOutput(
             model: ByteTokenizer(strings: strings).model, sampling: sampling, stops: stops,
-            promptTokenIDs: [104, 105], echo: echo, endOfGeneration: [ByteTokenizer.end], start: start)
+            prompt: PreparedPrompt(tokenIDs: [104, 105]), echo: echo, endOfGeneration: [ByteTokenizer.end], start: start)
     }
 
     private func run(

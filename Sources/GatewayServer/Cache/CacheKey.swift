@@ -44,12 +44,14 @@ package struct CacheKey: Hashable, Sendable {
             for message in chat.messages {
                 for field in [
                     message.role, message.content, message.name, message.toolCallID, message.toolCallsJson,
+                    message.reasoningContent,
                 ] {
                     hasher.add(field)
                 }
             }
             hasher.add(chat.toolsJson)
             hasher.add(chat.templateVariablesJson)
+            hasher.add(chat.singleToolCall ? "single" : "")
         case nil:
             hasher.add("none")
         }

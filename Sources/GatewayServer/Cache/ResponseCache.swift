@@ -22,7 +22,9 @@ package struct CachedGeneration: Sendable {
         switch event.kind {
         case .started(let started):
             256 + started.promptTokenIds.count * 4 + started.promptTokenBytes.count * 32 + cost(started.promptLogprobs)
-        case .delta(let delta): 192 + delta.text.utf8.count + delta.tokenIds.count * 4 + cost(delta.logprobs)
+        case .delta(let delta):
+            192 + delta.text.utf8.count + delta.reasoning.utf8.count + delta.tokenIds.count * 4 + cost(delta.logprobs)
+                + delta.toolCalls.reduce(0) { $0 + 128 + $1.name.utf8.count + $1.arguments.utf8.count }
         case .finished, nil: 256
         }
     }

@@ -5,6 +5,8 @@ import WireProtocols
 package struct ChatRenderer: GenerationRenderer {
     private struct Choice {
         var text = ""
+        var reasoning = ""
+        var toolCalls: [Fathom_Shard_V1_ToolCall] = []
         var logprobs: [Fathom_Shard_V1_TokenLogprob] = []
         var finished: Fathom_Shard_V1_Finished?
         var annotations: [Annotation] = []
@@ -41,10 +43,12 @@ package struct ChatRenderer: GenerationRenderer {
         case .delta(let delta):
             if !evidence.isEmpty || !isStreamed { choices[index].text += delta.text }
             guard isStreamed else {
+                choices[index].reasoning += delta.reasoning
+                choices[index].toolCalls += delta.toolCalls
                 choices[index].logprobs += delta.logprobs
                 return []
             }
-            return [chunk(index, logprobs: delta.logprobs) { $0.member("content", delta.text) }]
+            return chunks(index, for: delta)
         case .finished(let finished):
             usage.add(finished, choice: index)
             choices[index].finished = finished
@@ -63,6 +67,37 @@ package struct ChatRenderer: GenerationRenderer {
         case nil:
             return []
         }
+    }
+
+    /// One chunk for each kind of part, in order; the first carries the log-probabilities. Text that only begins to come,
+    /// such as half a character or what may become a tag, gives no chunk.
+    private func chunks(_ index: Int, for delta: Fathom_Shard_V1_Delta) -> [[UInt8]] {
+        var parts: [(inout JSONWriter) -> Void] = []
+        if !delta.reasoning.isEmpty { parts.append { $0.member("reasoning_content", delta.reasoning) } }
+        let isLogprobOnly = envelope.wantsLogprobs && parts.isEmpty && delta.toolCalls.isEmpty
+        if !delta.text.isEmpty || isLogprobOnly { parts.append { $0.member("content", delta.text) } }
+        if !delta.toolCalls.isEmpty { parts.append { Self.write(delta.toolCalls, isStreamed: true, to: &$0) } }
+        return parts.enumerated().map { position, part in
+            chunk(index, logprobs: position == 0 ? delta.logprobs : [], delta: part)
+        }
+    }
+
+    private static func write(_ calls: [Fathom_Shard_V1_ToolCall], isStreamed: Bool, to message: inout JSONWriter) {
+        message.list(
+            "tool_calls",
+            { list in
+                for call in calls {
+                    list.object { object in
+                        if isStreamed { object.member("index", Int(call.index)) }
+                        object.member("id", call.id)
+                        object.member("type", "function")
+                        object.member("function") { function in
+                            function.member("name", call.name)
+                            function.member("arguments", call.arguments)
+                        }
+                    }
+                }
+            })
     }
 
     /// Set for streams, which need not keep what they have sent.
@@ -113,7 +148,17 @@ package struct ChatRenderer: GenerationRenderer {
                             object.member("index", index)
                             object.member("message") { message in
                                 message.member("role", "assistant")
-                                message.member("content", choice.text)
+                                if choice.text.isEmpty && !choice.toolCalls.isEmpty {
+                                    message.member("content", JSONValue.null)
+                                } else {
+                                    message.member("content", choice.text)
+                                }
+                                if !choice.reasoning.isEmpty {
+                                    message.member("reasoning_content", choice.reasoning)
+                                }
+                                if !choice.toolCalls.isEmpty {
+                                    Self.write(choice.toolCalls, isStreamed: false, to: &message)
+                                }
                                 message.member("refusal", JSONValue.null)
                                 message.list(
                                     "annotations",

@@ -10,6 +10,8 @@ package struct ChatRequest: Sendable, Equatable {
         package var toolCallID = ""
         /// JSON array in OpenAI's form, or empty.
         package var toolCallsJSON = ""
+        /// What the assistant thought before it answered.
+        package var reasoning = ""
 
         package init(role: String, content: String) {
             self.role = role
@@ -38,6 +40,9 @@ package struct ChatRequest: Sendable, Equatable {
     /// Definitions of function tools for the chat template: JSON array, or empty.
     package var toolsJSON: String
     package var fileSearch: FileSearch?
+    /// `parallel_tool_calls` false: the first call ends the answer.
+    package var wantsSingleToolCall: Bool
+    package var templateSettings: TemplateSettings
     package var parameters: GenerationParameters
 
     /// Checks and reads a body.
@@ -48,6 +53,8 @@ package struct ChatRequest: Sendable, Equatable {
         parameters = try GenerationParameters(fields)
         messages = try Self.messages(fields)
         (toolsJSON, fileSearch) = try Self.tools(fields)
+        wantsSingleToolCall = try fields.bool("parallel_tool_calls") == false
+        templateSettings = try TemplateSettings(fields)
         let limit = 1...Int(Int32.max)
         let maximum = try fields.integer("max_completion_tokens", in: limit)
         let legacyMaximum = try fields.integer("max_tokens", in: limit)
@@ -92,17 +99,34 @@ package struct ChatRequest: Sendable, Equatable {
         }
         var message = Message(role: role, content: "")
         if let calls = fields["tool_calls"] {
-            guard calls.array != nil else { throw fields.wrongType("tool_calls", "an array", calls) }
-            message.toolCallsJSON = calls.text
+            guard let elements = calls.array else { throw fields.wrongType("tool_calls", "an array", calls) }
+            try check(toolCalls: elements, fields)
+            // An empty array is none.
+            if !elements.isEmpty { message.toolCallsJSON = calls.text }
         }
+        // vLLM's newer name of the same thing.
+        let reasoning = try fields.string("reasoning")
+        message.reasoning = try fields.string("reasoning_content") ?? reasoning ?? ""
         message.name = try fields.string("name") ?? ""
         message.toolCallID = try fields.string("tool_call_id") ?? ""
         guard let content = fields["content"] else {
-            guard role == "assistant" && !message.toolCallsJSON.isEmpty else { throw fields.missing("content") }
+            guard role == "assistant" && !(message.toolCallsJSON + message.reasoning).isEmpty else {
+                throw fields.missing("content")
+            }
             return message
         }
         message.content = try text(content, fields)
         return message
+    }
+
+    private static func check(toolCalls elements: [JSONValue], _ fields: JSONFields) throws(APIError) {
+        for (index, element) in elements.enumerated() {
+            let name = "tool_calls[\(index)]"
+            guard let object = element.object else { throw fields.wrongType(name, "an object", element) }
+            let call = JSONFields(object, path: fields.parameter(name))
+            guard let function = try call.object("function") else { throw call.missing("function") }
+            _ = try function.requiredString("name")
+        }
     }
 
     private static func text(_ content: JSONValue, _ fields: JSONFields) throws(APIError) -> String {
@@ -151,8 +175,27 @@ package struct ChatRequest: Sendable, Equatable {
                     parameter: tool.parameter("type"), code: "unsupported_value")
             }
         }
-        if fields["tool_choice"]?.string == "none" { return ("", nil) }
+        guard try offersTools(fields, hasFunctions: !functions.isEmpty) else { return ("", nil) }
         return (functions.isEmpty ? "" : JSONValue.array(functions).text, search)
+    }
+
+    /// Whether the model may call tools.
+    private static func offersTools(_ fields: JSONFields, hasFunctions: Bool) throws(APIError) -> Bool {
+        guard let choice = fields["tool_choice"] else { return true }
+        switch choice.string {
+        case "none": return false
+        case "auto": return true
+        case nil where choice.object == nil: throw fields.wrongType("tool_choice", "a string or an object", choice)
+        default: break
+        }
+        // Searching is ours to do, and is done whenever it is asked for.
+        if choice["type"] == "file_search" { return true }
+        guard hasFunctions else {
+            throw .invalid("'tool_choice' needs 'tools' with a function.", parameter: "tool_choice")
+        }
+        throw .invalid(
+            "'tool_choice' must be 'auto' or 'none': a model cannot be made to call a function here.",
+            parameter: "tool_choice", code: "unsupported_value")
     }
 
     private static func fileSearch(_ fields: JSONFields) throws(APIError) -> FileSearch {
@@ -184,9 +227,12 @@ extension ChatRequest {
             result.name = message.name
             result.toolCallID = message.toolCallID
             result.toolCallsJson = message.toolCallsJSON
+            result.reasoningContent = message.reasoning
             return result
         }
         chat.toolsJson = toolsJSON
+        chat.singleToolCall = wantsSingleToolCall
+        chat.templateVariablesJson = templateSettings.variablesJSON
         var prompt = Fathom_Shard_V1_Prompt()
         prompt.chat = chat
         return prompt

@@ -20,5 +20,11 @@ enum TokenText {
 
 extension Fathom_Shard_V1_Finished.Reason {
     /// OpenAI's word.
-    var finishReason: String { self == .length ? "length" : "stop" }
+    var finishReason: String {
+        switch self {
+        case .length: "length"
+        case .toolCalls: "tool_calls"
+        default: "stop"
+        }
+    }
 }

@@ -8,8 +8,13 @@ package struct Usage: Sendable, Equatable {
     package var completionTokens = 0
     /// Prompt tokens that came from the tenant's cache.
     package var cachedTokens = 0
+    /// Completion tokens that were reasoning.
+    package var reasoningTokens = 0
 
-    package init(promptTokens: Int = 0, completionTokens: Int = 0, cachedTokens: Int = 0) {
+    package init(
+        promptTokens: Int = 0, completionTokens: Int = 0, cachedTokens: Int = 0, reasoningTokens: Int = 0
+    ) {
+        self.reasoningTokens = reasoningTokens
         self.promptTokens = promptTokens
         self.completionTokens = completionTokens
         self.cachedTokens = cachedTokens
@@ -18,6 +23,7 @@ package struct Usage: Sendable, Equatable {
     /// Adds a finished choice; `choice` is its index among the choices of its prompt.
     package mutating func add(_ finished: Fathom_Shard_V1_Finished, choice: Int) {
         completionTokens += Int(finished.completionTokens)
+        reasoningTokens += Int(finished.reasoningTokens)
         guard choice == 0 else { return }
         promptTokens += Int(finished.promptTokens)
         cachedTokens += Int(finished.cachedTokens)
@@ -30,6 +36,8 @@ package struct Usage: Sendable, Equatable {
             usage.member("completion_tokens", completionTokens)
             usage.member("total_tokens", promptTokens + completionTokens)
             usage.member("prompt_tokens_details") { $0.member("cached_tokens", cachedTokens) }
+            guard reasoningTokens > 0 else { return }
+            usage.member("completion_tokens_details") { $0.member("reasoning_tokens", reasoningTokens) }
         }
     }
 }

@@ -1,3 +1,4 @@
+import ChatTemplate
 import Engine
 import Foundation
 import InferenceCore
@@ -11,6 +12,11 @@ package struct GenerationOutput {
     private let model: ServedModel
     private let sampling: SamplingParameters
     private let promptTokenIDs: [TokenID]
+    /// Cuts the answer to a chat; nil for other prompts.
+    private var parser: AnswerParser?
+    private let markers: Set<String>
+    private var toolCallCount = 0
+    private var reasoningTokens: UInt32 = 0
     private let echo: Bool
     private let endOfGeneration: Set<TokenID>
     private let start: ContinuousClock.Instant
@@ -23,12 +29,14 @@ package struct GenerationOutput {
     package private(set) var isFinished = false
 
     package init(
-        model: ServedModel, sampling: SamplingParameters, stops: [String], promptTokenIDs: [TokenID], echo: Bool,
+        model: ServedModel, sampling: SamplingParameters, stops: [String], prompt: PreparedPrompt, echo: Bool,
         endOfGeneration: Set<TokenID>, start: ContinuousClock.Instant
     ) {
         self.model = model
         self.sampling = sampling
-        self.promptTokenIDs = promptTokenIDs
+        promptTokenIDs = prompt.tokenIDs
+        parser = prompt.parser
+        markers = prompt.parser == nil ? [] : model.chatFormat.markers
         self.echo = echo
         self.endOfGeneration = sampling.ignoreEOS ? [] : endOfGeneration
         self.start = start
@@ -78,30 +86,80 @@ package struct GenerationOutput {
         _ token: TokenID, _ logprob: TokenLogprob?, now: ContinuousClock.Instant
     ) -> [Fathom_Shard_V1_GenerateEvent] {
         completionTokens += 1
-        var delta = Fathom_Shard_V1_Delta()
-        delta.tokenIds = [token]
-        if let logprob { delta.logprobs = [logprob.proto(bytes: model.bytes)] }
+        if parser?.isReasoning ?? false { reasoningTokens += 1 }
         // The text of a token that ends the generation is not part of the answer.
         let ends = endOfGeneration.contains(token) || sampling.stopTokenIDs.contains(token)
-        let (text, stop) = matcher.append(ends ? "" : detokenizer.append(token))
-        delta.text = text
-        let event = Self.event(.delta(delta))
-        guard let stop else { return [event] }
-        return [event, Self.event(.finished(finished(.stop, stopReason: stop, now: now)))]
+        let (text, stop) = matcher.append(ends ? "" : self.text(of: token))
+        var deltas = deltas(of: parser?.append(text) ?? [.content(text)])
+        if stop != nil, parser != nil { deltas += self.deltas(of: parser?.finish() ?? []) }
+        if deltas.isEmpty { deltas = [Fathom_Shard_V1_Delta()] }
+        deltas[0].tokenIds = [token]
+        if let logprob { deltas[0].logprobs = [logprob.proto(bytes: model.bytes)] }
+        var events = deltas.map { Self.event(.delta($0)) }
+        if let stop {
+            events.append(Self.event(.finished(finished(.stop, stopReason: stop, now: now))))
+        } else if parser?.isComplete ?? false {
+            events.append(Self.event(.finished(finished(.stop, stopReason: "", now: now))))
+        }
+        return events
+    }
+
+    /// The text that a token completes. Special tokens give none, but for those that divide the parts of an answer.
+    private mutating func text(of token: TokenID) -> String {
+        guard !markers.isEmpty, let special = model.tokenizer.specialText(of: token), markers.contains(special) else {
+            return detokenizer.append(token)
+        }
+        return detokenizer.finish() + special
+    }
+
+    /// Pieces as messages, in order: a message's reasoning comes before its text, and its text before its calls.
+    private mutating func deltas(of pieces: [AnswerPiece]) -> [Fathom_Shard_V1_Delta] {
+        var deltas: [Fathom_Shard_V1_Delta] = []
+        for piece in pieces {
+            var delta = deltas.popLast() ?? Fathom_Shard_V1_Delta()
+            let isOutOfOrder =
+                switch piece {
+                case .reasoning: !delta.text.isEmpty || !delta.toolCalls.isEmpty
+                case .content: !delta.toolCalls.isEmpty
+                case .toolCall: false
+                }
+            if isOutOfOrder {
+                deltas.append(delta)
+                delta = Fathom_Shard_V1_Delta()
+            }
+            switch piece {
+            case .reasoning(let text): delta.reasoning += text
+            case .content(let text): delta.text += text
+            case .toolCall(let call): delta.toolCalls.append(message(for: call))
+            }
+            deltas.append(delta)
+        }
+        return deltas
+    }
+
+    private mutating func message(for call: ToolCall) -> Fathom_Shard_V1_ToolCall {
+        var message = Fathom_Shard_V1_ToolCall()
+        message.index = UInt32(toolCallCount)
+        toolCallCount += 1
+        let characters = Array("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+        // Mistral's templates take ids of nine letters and digits only.
+        let isShort = model.chatFormat.toolCalls == .mistral
+        let id = (0..<(isShort ? 9 : 24)).map { _ in characters[Int.random(in: characters.indices)] }
+        message.id = (isShort ? "" : "call_") + String(id)
+        message.name = call.name
+        message.arguments = call.arguments
+        return message
     }
 
     private mutating func finish(
         _ reason: FinishReason, now: ContinuousClock.Instant
     ) -> [Fathom_Shard_V1_GenerateEvent] {
-        var events: [Fathom_Shard_V1_GenerateEvent] = []
         // The last half character may complete a stop string, as unlikely as that is.
         let (tail, stop) = matcher.append(detokenizer.finish())
         let text = tail + (stop == nil ? matcher.finish() : "")
-        if !text.isEmpty {
-            var delta = Fathom_Shard_V1_Delta()
-            delta.text = text
-            events.append(Self.event(.delta(delta)))
-        }
+        var pieces: [AnswerPiece] = text.isEmpty ? [] : [.content(text)]
+        if parser != nil { pieces = (parser?.append(text) ?? []) + (parser?.finish() ?? []) }
+        var events = deltas(of: pieces).map { Self.event(.delta($0)) }
         let last: Fathom_Shard_V1_Finished
         switch reason {
         case _ where stop != nil: last = finished(.stop, stopReason: stop ?? "", now: now)
@@ -119,7 +177,8 @@ package struct GenerationOutput {
     ) -> Fathom_Shard_V1_Finished {
         isFinished = true
         var finished = Fathom_Shard_V1_Finished()
-        finished.reason = reason
+        finished.reasoningTokens = reasoningTokens
+        finished.reason = reason == .stop && (parser?.hasCalls ?? false) ? .toolCalls : reason
         finished.promptTokens = UInt32(promptTokenIDs.count)
         finished.completionTokens = completionTokens
         finished.cachedTokens = cachedTokens

@@ -63,17 +63,17 @@ package final class GenerationService: Sendable {
         let (engine, model) = (loaded.engine, loaded.served)
         var sampling = SamplingParameters(proto: request.sampling)
         let stops = try Self.stopStrings(request.sampling.stop)
-        let tokens = try model.tokenIDs(of: request.prompt, contextLimit: engine.limits.contextLimit)
+        let prompt = try model.prepare(request.prompt, contextLimit: engine.limits.contextLimit)
         if sampling.seed == nil { sampling.seed = UInt64.random(in: .min ... .max) }
 
         let generation = try engine.submit(
             EngineRequest(
-                tenant: request.principal.tenant, promptTokenIDs: tokens, sampling: sampling,
+                tenant: request.principal.tenant, promptTokenIDs: prompt.tokenIDs, sampling: sampling,
                 deadline: context.deadline))
         // Without effect when the generation ended by itself.
         defer { engine.cancel(generation.id) }
         var output = GenerationOutput(
-            model: model, sampling: sampling, stops: stops, promptTokenIDs: tokens, echo: request.echo,
+            model: model, sampling: sampling, stops: stops, prompt: prompt, echo: request.echo,
             endOfGeneration: engine.limits.endOfGenerationTokenIDs, start: start)
         for await event in generation.events {
             for message in try output.messages(for: event, now: .now) { try await writer.write(message) }
@@ -105,7 +105,7 @@ package final class GenerationService: Sendable {
     ) throws(InferenceError) -> Fathom_Shard_V1_TokenizeResponse {
         let contextLimit = loaded.engine.limits.contextLimit
         var response = Fathom_Shard_V1_TokenizeResponse()
-        response.ids = try loaded.served.tokenIDs(of: request.prompt, contextLimit: contextLimit)
+        response.ids = try loaded.served.prepare(request.prompt, contextLimit: contextLimit).tokenIDs
         response.maxContextTokens = UInt32(contextLimit)
         return response
     }

@@ -14,9 +14,18 @@ package struct ServedModel: Sendable {
     /// nil: the file has none, and chats are refused.
     package let chatTemplate: ChatTemplate?
 
+    /// How the model writes answers to chats.
+    package let chatFormat: ChatFormat
+    let controlTokens: ControlTokens
+    let templateTraits: ChatTemplateTraits?
+
     package init(
         name: String, digest: String, architecture: String, tokenizer: any Tokenizer, chatTemplate: ChatTemplate?
     ) {
+        chatFormat =
+            chatTemplate.map { ChatFormat(template: $0.source) } ?? ChatFormat(reasons: false, toolCalls: .none)
+        controlTokens = ControlTokens(tokenizer)
+        templateTraits = chatTemplate.map(ChatTemplateTraits.init)
         self.name = name
         self.digest = digest
         self.architecture = architecture

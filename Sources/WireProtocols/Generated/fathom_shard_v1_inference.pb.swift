@@ -154,7 +154,9 @@ package nonisolated struct Fathom_Shard_V1_TokenIDs: Sendable {
   package init() {}
 }
 
-/// A conversation, rendered with the model's own chat template.
+/// A conversation, rendered with the model's own chat template. Control tokens that are written in messages, tools or
+/// variables stay text. The answer is cut into reasoning, content and, when there are tools, tool calls, as the template
+/// shows the model to write them.
 package nonisolated struct Fathom_Shard_V1_ChatPrompt: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -167,6 +169,9 @@ package nonisolated struct Fathom_Shard_V1_ChatPrompt: Sendable {
 
   /// Extra template variables, a JSON object, or empty.
   package var templateVariablesJson: String = String()
+
+  /// The answer ends with its first tool call.
+  package var singleToolCall: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -186,8 +191,11 @@ package nonisolated struct Fathom_Shard_V1_ChatMessage: Sendable {
 
   package var toolCallID: String = String()
 
-  /// JSON array in OpenAI's form, or empty.
+  /// JSON array in OpenAI's form, or empty. Arguments may be objects or JSON text; the template gets what it can use.
   package var toolCallsJson: String = String()
+
+  /// What the model thought before it wrote `content`, or empty.
+  package var reasoningContent: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -340,6 +348,35 @@ package nonisolated struct Fathom_Shard_V1_Delta: Sendable {
   /// One for each token id when logprobs >= 0.
   package var logprobs: [Fathom_Shard_V1_TokenLogprob] = []
 
+  /// Of chats: what the model thinks before it answers. A delta's reasoning comes before its text, and its text before
+  /// its tool calls.
+  package var reasoning: String = String()
+
+  /// Of chats with tools: whole calls.
+  package var toolCalls: [Fathom_Shard_V1_ToolCall] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A call of one of the tools that were offered.
+package nonisolated struct Fathom_Shard_V1_ToolCall: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// From 0, in the order of the calls of one answer.
+  package var index: UInt32 = 0
+
+  /// Unique; the tool's message refers to it.
+  package var id: String = String()
+
+  package var name: String = String()
+
+  /// The text of a JSON object, as the model wrote it.
+  package var arguments: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -403,6 +440,9 @@ package nonisolated struct Fathom_Shard_V1_Finished: Sendable {
   /// Which stop string or token ended it, empty otherwise.
   package var stopReason: String = String()
 
+  /// Those of `completion_tokens` that were reasoning.
+  package var reasoningTokens: UInt32 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum Reason: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -414,6 +454,9 @@ package nonisolated struct Fathom_Shard_V1_Finished: Sendable {
 
     /// max_tokens or the context window was reached.
     case length // = 2
+
+    /// As REASON_STOP, and the answer holds tool calls.
+    case toolCalls // = 3
     case UNRECOGNIZED(Int)
 
     package init() {
@@ -425,6 +468,7 @@ package nonisolated struct Fathom_Shard_V1_Finished: Sendable {
       case 0: self = .unspecified
       case 1: self = .stop
       case 2: self = .length
+      case 3: self = .toolCalls
       default: self = .UNRECOGNIZED(rawValue)
       }
     }
@@ -434,6 +478,7 @@ package nonisolated struct Fathom_Shard_V1_Finished: Sendable {
       case .unspecified: return 0
       case .stop: return 1
       case .length: return 2
+      case .toolCalls: return 3
       case .UNRECOGNIZED(let i): return i
       }
     }
@@ -443,6 +488,7 @@ package nonisolated struct Fathom_Shard_V1_Finished: Sendable {
       .unspecified,
       .stop,
       .length,
+      .toolCalls,
     ]
 
   }
@@ -935,7 +981,7 @@ nonisolated extension Fathom_Shard_V1_TokenIDs: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Fathom_Shard_V1_ChatPrompt: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ChatPrompt"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}messages\0\u{3}tools_json\0\u{3}template_variables_json\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}messages\0\u{3}tools_json\0\u{3}template_variables_json\0\u{3}single_tool_call\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -946,6 +992,7 @@ nonisolated extension Fathom_Shard_V1_ChatPrompt: SwiftProtobuf.Message, SwiftPr
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.messages) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.toolsJson) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.templateVariablesJson) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.singleToolCall) }()
       default: break
       }
     }
@@ -961,6 +1008,9 @@ nonisolated extension Fathom_Shard_V1_ChatPrompt: SwiftProtobuf.Message, SwiftPr
     if !self.templateVariablesJson.isEmpty {
       try visitor.visitSingularStringField(value: self.templateVariablesJson, fieldNumber: 3)
     }
+    if self.singleToolCall != false {
+      try visitor.visitSingularBoolField(value: self.singleToolCall, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -968,6 +1018,7 @@ nonisolated extension Fathom_Shard_V1_ChatPrompt: SwiftProtobuf.Message, SwiftPr
     if lhs.messages != rhs.messages {return false}
     if lhs.toolsJson != rhs.toolsJson {return false}
     if lhs.templateVariablesJson != rhs.templateVariablesJson {return false}
+    if lhs.singleToolCall != rhs.singleToolCall {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -975,7 +1026,7 @@ nonisolated extension Fathom_Shard_V1_ChatPrompt: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Fathom_Shard_V1_ChatMessage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ChatMessage"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}content\0\u{1}name\0\u{3}tool_call_id\0\u{3}tool_calls_json\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}content\0\u{1}name\0\u{3}tool_call_id\0\u{3}tool_calls_json\0\u{3}reasoning_content\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -988,6 +1039,7 @@ nonisolated extension Fathom_Shard_V1_ChatMessage: SwiftProtobuf.Message, SwiftP
       case 3: try { try decoder.decodeSingularStringField(value: &self.name) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.toolCallID) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.toolCallsJson) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.reasoningContent) }()
       default: break
       }
     }
@@ -1009,6 +1061,9 @@ nonisolated extension Fathom_Shard_V1_ChatMessage: SwiftProtobuf.Message, SwiftP
     if !self.toolCallsJson.isEmpty {
       try visitor.visitSingularStringField(value: self.toolCallsJson, fieldNumber: 5)
     }
+    if !self.reasoningContent.isEmpty {
+      try visitor.visitSingularStringField(value: self.reasoningContent, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1018,6 +1073,7 @@ nonisolated extension Fathom_Shard_V1_ChatMessage: SwiftProtobuf.Message, SwiftP
     if lhs.name != rhs.name {return false}
     if lhs.toolCallID != rhs.toolCallID {return false}
     if lhs.toolCallsJson != rhs.toolCallsJson {return false}
+    if lhs.reasoningContent != rhs.reasoningContent {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1278,7 +1334,7 @@ nonisolated extension Fathom_Shard_V1_Started: SwiftProtobuf.Message, SwiftProto
 
 nonisolated extension Fathom_Shard_V1_Delta: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Delta"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}text\0\u{3}token_ids\0\u{1}logprobs\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}text\0\u{3}token_ids\0\u{1}logprobs\0\u{1}reasoning\0\u{3}tool_calls\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1289,6 +1345,8 @@ nonisolated extension Fathom_Shard_V1_Delta: SwiftProtobuf.Message, SwiftProtobu
       case 1: try { try decoder.decodeSingularStringField(value: &self.text) }()
       case 2: try { try decoder.decodeRepeatedUInt32Field(value: &self.tokenIds) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.logprobs) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.reasoning) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.toolCalls) }()
       default: break
       }
     }
@@ -1304,6 +1362,12 @@ nonisolated extension Fathom_Shard_V1_Delta: SwiftProtobuf.Message, SwiftProtobu
     if !self.logprobs.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.logprobs, fieldNumber: 3)
     }
+    if !self.reasoning.isEmpty {
+      try visitor.visitSingularStringField(value: self.reasoning, fieldNumber: 4)
+    }
+    if !self.toolCalls.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.toolCalls, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1311,6 +1375,53 @@ nonisolated extension Fathom_Shard_V1_Delta: SwiftProtobuf.Message, SwiftProtobu
     if lhs.text != rhs.text {return false}
     if lhs.tokenIds != rhs.tokenIds {return false}
     if lhs.logprobs != rhs.logprobs {return false}
+    if lhs.reasoning != rhs.reasoning {return false}
+    if lhs.toolCalls != rhs.toolCalls {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Fathom_Shard_V1_ToolCall: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ToolCall"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}index\0\u{1}id\0\u{1}name\0\u{1}arguments\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.index) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.id) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.arguments) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.index != 0 {
+      try visitor.visitSingularUInt32Field(value: self.index, fieldNumber: 1)
+    }
+    if !self.id.isEmpty {
+      try visitor.visitSingularStringField(value: self.id, fieldNumber: 2)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 3)
+    }
+    if !self.arguments.isEmpty {
+      try visitor.visitSingularStringField(value: self.arguments, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Fathom_Shard_V1_ToolCall, rhs: Fathom_Shard_V1_ToolCall) -> Bool {
+    if lhs.index != rhs.index {return false}
+    if lhs.id != rhs.id {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.arguments != rhs.arguments {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1403,7 +1514,7 @@ nonisolated extension Fathom_Shard_V1_TopLogprob: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension Fathom_Shard_V1_Finished: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Finished"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0\u{3}prompt_tokens\0\u{3}completion_tokens\0\u{3}cached_tokens\0\u{3}time_to_first_token_microseconds\0\u{3}total_microseconds\0\u{3}stop_reason\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0\u{3}prompt_tokens\0\u{3}completion_tokens\0\u{3}cached_tokens\0\u{3}time_to_first_token_microseconds\0\u{3}total_microseconds\0\u{3}stop_reason\0\u{3}reasoning_tokens\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1418,6 +1529,7 @@ nonisolated extension Fathom_Shard_V1_Finished: SwiftProtobuf.Message, SwiftProt
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.timeToFirstTokenMicroseconds) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.totalMicroseconds) }()
       case 7: try { try decoder.decodeSingularStringField(value: &self.stopReason) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self.reasoningTokens) }()
       default: break
       }
     }
@@ -1445,6 +1557,9 @@ nonisolated extension Fathom_Shard_V1_Finished: SwiftProtobuf.Message, SwiftProt
     if !self.stopReason.isEmpty {
       try visitor.visitSingularStringField(value: self.stopReason, fieldNumber: 7)
     }
+    if self.reasoningTokens != 0 {
+      try visitor.visitSingularUInt32Field(value: self.reasoningTokens, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1456,13 +1571,14 @@ nonisolated extension Fathom_Shard_V1_Finished: SwiftProtobuf.Message, SwiftProt
     if lhs.timeToFirstTokenMicroseconds != rhs.timeToFirstTokenMicroseconds {return false}
     if lhs.totalMicroseconds != rhs.totalMicroseconds {return false}
     if lhs.stopReason != rhs.stopReason {return false}
+    if lhs.reasoningTokens != rhs.reasoningTokens {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
 nonisolated extension Fathom_Shard_V1_Finished.Reason: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0REASON_UNSPECIFIED\0\u{1}REASON_STOP\0\u{1}REASON_LENGTH\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0REASON_UNSPECIFIED\0\u{1}REASON_STOP\0\u{1}REASON_LENGTH\0\u{1}REASON_TOOL_CALLS\0")
 }
 
 nonisolated extension Fathom_Shard_V1_TokenizeRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
