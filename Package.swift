@@ -162,7 +162,8 @@ let package = Package(
         tests(
             "ShardServer",
             [
-                "ChatTemplate", "Engine", "InferenceCore", "ModelFiles", "ServiceSupport", "Tokenization", "Transformer", "Wire",
+                "ChatTemplate", "Engine", "InferenceCore", "ModelFiles", "ServiceSupport", "Tokenization",
+                "Transformer", "Wire",
                 "WireProtocols", logging,
             ]),
         tests(

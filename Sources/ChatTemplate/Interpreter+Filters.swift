@@ -104,7 +104,8 @@ extension Interpreter {
     }
 
     private func fileSize(_ value: Value, isBinary: Bool) throws(ChatTemplateError) -> String {
-        let parsed: Double? = if case .string(let text) = value { PythonNumber.double(text.string) } else { value.number }
+        let parsed: Double? =
+            if case .string(let text) = value { PythonNumber.double(text.string) } else { value.number }
         guard let bytes = parsed else { throw failure("filesizeformat needs a number, got \(value.typeName)") }
         let base = isBinary ? 1024.0 : 1000.0
         if bytes == 1 { return "1 Byte" }

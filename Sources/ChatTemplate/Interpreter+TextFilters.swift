@@ -27,7 +27,8 @@ extension Interpreter {
         case .replace:
             let limit = arguments.value(2, "count")?.integer
             return .string(
-                try replace(text, try argument(0, "old"), try argument(1, "new"), limit.map { $0 < 0 ? .max : $0 } ?? .max))
+                try replace(
+                    text, try argument(0, "old"), try argument(1, "new"), limit.map { $0 < 0 ? .max : $0 } ?? .max))
         case .indent: return .string(try indent(text, arguments))
         case .escape, .e, .forceescape: return .string(text.mapRuns(PythonString.htmlEscaped))
         case .format: return .string(try format(text, arguments))
@@ -80,7 +81,8 @@ extension Interpreter {
 
     private func truncate(_ text: Text, _ arguments: CallArguments) throws(ChatTemplateError) -> Text {
         let length = arguments.value(0, "length")?.integer ?? 255
-        let end = try arguments.value(2, "end").map { value throws(ChatTemplateError) in try self.text(of: value) } ?? "..."
+        let end =
+            try arguments.value(2, "end").map { value throws(ChatTemplateError) in try self.text(of: value) } ?? "..."
         let leeway = arguments.value(3, "leeway")?.integer ?? 5
         let kept = length - end.scalars.count
         guard kept >= 0, leeway >= 0 else { throw failure("truncate to \(length) characters, which the end fills") }

@@ -98,7 +98,9 @@ extension PythonString {
         let plain = removed(removed(text, "<!--", "-->"), "<", ">")
         let bytes = Array(plain.utf8)
         var result = words(plain).map { String(decoding: bytes[$0], as: UTF8.self) }.joined(separator: " ")
-        for (escaped, scalar) in [("&lt;", "<"), ("&gt;", ">"), ("&#39;", "'"), ("&#34;", "\""), ("&quot;", "\""), ("&amp;", "&")] {
+        for (escaped, scalar) in [
+            ("&lt;", "<"), ("&gt;", ">"), ("&#39;", "'"), ("&#34;", "\""), ("&quot;", "\""), ("&amp;", "&"),
+        ] {
             result = result.replacing(escaped, with: scalar)
         }
         return result
@@ -108,8 +110,9 @@ extension PythonString {
         var result = ""
         for byte in text.utf8 {
             let scalar = Unicode.Scalar(byte)
-            if byte < 0x80, scalar.isDigit || scalar.properties.isAlphabetic || "_.-~".unicodeScalars.contains(scalar)
-                || (keepsSlash && scalar == "/")
+            if byte < 0x80,
+                scalar.isDigit || scalar.properties.isAlphabetic || "_.-~".unicodeScalars.contains(scalar)
+                    || (keepsSlash && scalar == "/")
             {
                 result.unicodeScalars.append(scalar)
             } else {

@@ -54,9 +54,15 @@ struct AnswerParserTests {
     static let cases: [Case] = [
         // Reasoning.
         Case("plain", thinking, " Hi <b>\n", [.content(" Hi <b>\n")]),
-        Case("reasoning", thinking, "\n<think>\n a < b </thin \n</think>\n\nYes.", [.reasoning("a < b </thin"), .content("Yes.")]),
-        Case("opened by the prompt", thinking, prompt: "x<think>\n", "Hm.\n</think>\nYes", [.reasoning("Hm."), .content("Yes")]),
-        Case("opened twice", thinking, prompt: "x<think>\n", "\n<think>\nHm</think>Yes", [.reasoning("Hm"), .content("Yes")]),
+        Case(
+            "reasoning", thinking, "\n<think>\n a < b </thin \n</think>\n\nYes.",
+            [.reasoning("a < b </thin"), .content("Yes.")]),
+        Case(
+            "opened by the prompt", thinking, prompt: "x<think>\n", "Hm.\n</think>\nYes",
+            [.reasoning("Hm."), .content("Yes")]),
+        Case(
+            "opened twice", thinking, prompt: "x<think>\n", "\n<think>\nHm</think>Yes",
+            [.reasoning("Hm"), .content("Yes")]),
         Case("empty reasoning", thinking, "<think>\n\n</think>\n\nYes", [.content("Yes")]),
         Case("closed by the prompt", thinking, prompt: "x</think>\n\n", "<think>Yes", [.content("<think>Yes")]),
         Case("cut off", thinking, "<think>Hm, </thi", [.reasoning("Hm, </thi")]),
@@ -67,21 +73,24 @@ struct AnswerParserTests {
         Case("unicode", thinking, "<think>é😀 日本</think>👨‍👩‍👧e\u{301}", [.reasoning("é😀 日本"), .content("👨‍👩‍👧e\u{301}")]),
         // Tagged calls.
         Case(
-            "call", tagged, "Let me see. \n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": [1, \"x\"]}}\n</tool_call>\n",
+            "call", tagged,
+            "Let me see. \n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": [1, \"x\"]}}\n</tool_call>\n",
             [.content("Let me see."), call("f", "{\"a\": [1, \"x\"]}")]),
         Case(
             "two calls", tagged,
             "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>\n<tool_call>{\"arguments\":{\"b\":1.0},\"name\":\"g\"}</tool_call>",
             [call("f"), call("g", "{\"b\":1.0}")]),
         Case(
-            "array in a tag", tagged, "<tool_call>[{\"name\":\"f\"}, {\"name\":\"g\",\"parameters\":{\"x\":null}}]</tool_call>",
+            "array in a tag", tagged,
+            "<tool_call>[{\"name\":\"f\"}, {\"name\":\"g\",\"parameters\":{\"x\":null}}]</tool_call>",
             [call("f"), call("g", "{\"x\":null}")]),
         Case(
             "closing tag in a string", tagged,
             "<tool_call>{\"name\":\"f\",\"arguments\":{\"t\":\"</tool_call> \\\"\"}}</tool_call>",
             [call("f", "{\"t\":\"</tool_call> \\\"\"}")]),
         Case(
-            "arguments encoded twice", tagged, "<tool_call>{\"name\":\"f\",\"arguments\":\"{\\\"a\\\": 1}\"}</tool_call>",
+            "arguments encoded twice", tagged,
+            "<tool_call>{\"name\":\"f\",\"arguments\":\"{\\\"a\\\": 1}\"}</tool_call>",
             [call("f", "{\"a\": 1}")]),
         Case("no closing tag", tagged, "<tool_call>{\"name\":\"f\",\"arguments\":{}}", [call("f")]),
         Case(
@@ -90,9 +99,12 @@ struct AnswerParserTests {
         Case(
             "malformed, then right", tagged, "<tool_call>{}</tool_call>\n<tool_call>{\"name\":\"f\"}</tool_call>!",
             [.content("<tool_call>{}</tool_call>"), call("f"), .content("!")]),
-        Case("cut off in a call", tagged, "a\n<tool_call>{\"name\":\"f\",\"arg", [.content("a\n<tool_call>{\"name\":\"f\",\"arg")]),
+        Case(
+            "cut off in a call", tagged, "a\n<tool_call>{\"name\":\"f\",\"arg",
+            [.content("a\n<tool_call>{\"name\":\"f\",\"arg")]),
         Case("half a marker", tagged, "a <tool_ca", [.content("a <tool_ca")]),
-        Case("arguments that are no object", tagged, "<tool_call>{\"name\":\"f\",\"arguments\":[1]}</tool_call>",
+        Case(
+            "arguments that are no object", tagged, "<tool_call>{\"name\":\"f\",\"arguments\":[1]}</tool_call>",
             [.content("<tool_call>{\"name\":\"f\",\"arguments\":[1]}</tool_call>")]),
         Case(
             "reasoning, text, call", thinking,
@@ -115,18 +127,26 @@ struct AnswerParserTests {
                     "x<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\": <｜tool▁call▁end｜><｜tool▁calls▁end｜>")
             ]),
         // Llama.
-        Case("Llama", llama, " {\"name\": \"f\", \"parameters\": {\"q\": \"a } b\"}}", [call("f", "{\"q\": \"a } b\"}")]),
+        Case(
+            "Llama", llama, " {\"name\": \"f\", \"parameters\": {\"q\": \"a } b\"}}", [call("f", "{\"q\": \"a } b\"}")]),
         Case(
             "Llama, two", llama, "{\"name\":\"f\",\"parameters\":{}}; {\"name\":\"g\",\"parameters\":{\"a\":1}}",
             [call("f"), call("g", "{\"a\":1}")]),
-        Case("Llama, python tag", llama, "<|python_tag|>{\"type\":\"function\",\"name\":\"f\",\"parameters\":{}}", [call("f")]),
+        Case(
+            "Llama, python tag", llama, "<|python_tag|>{\"type\":\"function\",\"name\":\"f\",\"parameters\":{}}",
+            [call("f")]),
         Case("Llama, code", llama, "<|python_tag|>print(1)", [.content("<|python_tag|>print(1)")]),
-        Case("Llama, other JSON", llama, "{\"name\":\"zed\",\"age\":3} ok", [.content("{\"name\":\"zed\",\"age\":3} ok")]),
-        Case("Llama, text first", llama, "See {\"name\":\"f\",\"parameters\":{}}", [.content("See {\"name\":\"f\",\"parameters\":{}}")]),
+        Case(
+            "Llama, other JSON", llama, "{\"name\":\"zed\",\"age\":3} ok", [.content("{\"name\":\"zed\",\"age\":3} ok")]
+        ),
+        Case(
+            "Llama, text first", llama, "See {\"name\":\"f\",\"parameters\":{}}",
+            [.content("See {\"name\":\"f\",\"parameters\":{}}")]),
         Case("Llama, cut off", llama, "{\"name\":\"f\",\"par", [.content("{\"name\":\"f\",\"par")]),
         // Mistral.
         Case(
-            "Mistral", mistral, "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {\"a\": \"]\"}}, {\"name\": \"g\", \"arguments\": {}}]",
+            "Mistral", mistral,
+            "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {\"a\": \"]\"}}, {\"name\": \"g\", \"arguments\": {}}]",
             [call("f", "{\"a\": \"]\"}"), call("g")]),
         Case(
             "Mistral, names", mistral, "ok [TOOL_CALLS]f[ARGS]{\"a\": 1}[TOOL_CALLS]g[CALL_ID]abc[ARGS]{}",
@@ -169,7 +189,9 @@ struct AnswerParserTests {
 
     @Test("a call too long becomes content, and is not held for ever")
     func tooLong() {
-        let text = "<tool_call>{\"name\":\"f\",\"arguments\":{\"a\":\"" + String(repeating: "x", count: ToolCallParser.maxCallByteCount)
+        let text =
+            "<tool_call>{\"name\":\"f\",\"arguments\":{\"a\":\""
+            + String(repeating: "x", count: ToolCallParser.maxCallByteCount)
         var parser = AnswerParser(
             format: Self.tagged, prompt: Self.prompt(""), toolNames: ["f"], allowsParallelCalls: true)
         #expect(parser.append(text) == [.content(text)])
@@ -187,7 +209,8 @@ struct AnswerParserTests {
     @Test("random mixtures of markers and text are parsed the same however they are cut, and lose nothing but markers")
     func mixtures() {
         let words = [
-            "<think>", "</think>", "<tool_call>", "</tool_call>", "{\"name\":\"f\"}", "{\"name\":", " ", "\n", "a", "\"",
+            "<think>", "</think>", "<tool_call>", "</tool_call>", "{\"name\":\"f\"}", "{\"name\":", " ", "\n", "a",
+            "\"",
             "[TOOL_CALLS]", "[ARGS]", "{}", "<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>",
             "<｜tool▁call▁end｜>", "<｜tool▁calls▁end｜>", "f", "<|python_tag|>", ";", "[", "]", "<", "é",
         ]

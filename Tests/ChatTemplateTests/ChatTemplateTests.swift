@@ -27,7 +27,9 @@ struct ChatTemplateTests {
                 try ChatTemplate(source: item.template).render(variables: item.variables)
             } throws: { error in
                 guard let error = error as? ChatTemplateError else { return false }
-                guard let raised = item.raised else { return [.evaluation, .limitExceeded].contains(error.code) && error.line != nil }
+                guard let raised = item.raised else {
+                    return [.evaluation, .limitExceeded].contains(error.code) && error.line != nil
+                }
                 return error.code == .raised && error.message == raised && error.line != nil
             }
         }

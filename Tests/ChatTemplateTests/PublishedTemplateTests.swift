@@ -88,10 +88,13 @@ struct PublishedTemplateTests {
             ("{{ '{}'.format(x) }}", "a<b>"), ("{{ [x] | join }}", "a<b>"), ("{{ x | replace('a', 'c') }}", "<b>"),
             ("{{ [x, 1] }}", "'a<b>'"), ("{{ {'k': x} | tojson }}", "a<b>"), ("{{ d | tojson }}", "a<b>a<b>"),
             ("{% for k in d %}{{ k }}{% endfor %}", "a<b>"), ("{% for c in x %}{{ c }}{% endfor %}", "a<b>"),
-            ("{% set y %}[{{ x }}]{% endset %}{{ y | indent }}", "a<b>"), ("{% macro m(v) %}{{ v }}{% endmacro %}{{ m(x) }}", "a<b>"),
+            ("{% set y %}[{{ x }}]{% endset %}{{ y | indent }}", "a<b>"),
+            ("{% macro m(v) %}{{ v }}{% endmacro %}{{ m(x) }}", "a<b>"),
             ("{{ x | first }}{{ x | last }}", "a>"), ("{{ x | center(9) }}", "a<b>"), ("{{ x * 2 }}", "a<b>a<b>"),
-            ("{{ x | e }}", "a&lt;b&gt;"), ("{{ x.partition('<') | join }}", "a<b>"), ("{{ x | truncate(2, true, '', 0) }}", "a<"),
-            ("{{ x.zfill(6) }}", "a<b>"), ("{{ x | wordwrap(2) }}", "a<b>"), ("{{ [d, d] | map(attribute='a<b>') | list | tojson }}", "a<b>a<b>"),
+            ("{{ x | e }}", "a&lt;b&gt;"), ("{{ x.partition('<') | join }}", "a<b>"),
+            ("{{ x | truncate(2, true, '', 0) }}", "a<"),
+            ("{{ x.zfill(6) }}", "a<b>"), ("{{ x | wordwrap(2) }}", "a<b>"),
+            ("{{ [d, d] | map(attribute='a<b>') | list | tojson }}", "a<b>a<b>"),
             ("{{ 'a<b>' }}", ""), ("{{ x is string }}{{ x | length }}", ""),
         ])
     func survival(source: String, expected: String) throws {

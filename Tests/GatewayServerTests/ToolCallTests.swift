@@ -50,7 +50,10 @@ struct ToolCallTests {
             let message = try #require(choice["message"])
             #expect(message["reasoning_content"] == "Hm, yes.")
             #expect(message["content"] == "Ok.")
-            #expect(message["tool_calls"]?[0] == ["id": "call_0", "type": "function", "function": ["name": "f", "arguments": "{\"a\": 0}"]])
+            #expect(
+                message["tool_calls"]?[0] == [
+                    "id": "call_0", "type": "function", "function": ["name": "f", "arguments": "{\"a\": 0}"],
+                ])
             #expect(message["tool_calls"]?.array?.count == 2)
             #expect(choice["finish_reason"] == "tool_calls")
             #expect(try reply.json["usage"]?["completion_tokens_details"] == ["reasoning_tokens": 3])
@@ -149,7 +152,10 @@ struct ToolCallTests {
                 (["chat_template_kwargs": []], "chat_template_kwargs"),
                 (["chat_template_kwargs": ["messages": []]], "chat_template_kwargs"),
                 (["chat_template_kwargs": ["a b": 1]], "chat_template_kwargs"),
-                (["chat_template_kwargs": ["x": .string(String(repeating: "x", count: 70_000))]], "chat_template_kwargs"),
+                (
+                    ["chat_template_kwargs": ["x": .string(String(repeating: "x", count: 70_000))]],
+                    "chat_template_kwargs"
+                ),
             ]
             for (members, parameter) in cases {
                 var body = JSONObject()
@@ -176,7 +182,8 @@ struct ToolCallTests {
         }
         let keys = [
             key { _ in }, key { $0.singleToolCall = true }, key { $0.templateVariablesJson = "{\"thinking\":true}" },
-            key { $0.toolsJson = "[]" }, key { $0.messages[0].reasoningContent = "x" }, key { $0.messages[0].content = "x" },
+            key { $0.toolsJson = "[]" }, key { $0.messages[0].reasoningContent = "x" },
+            key { $0.messages[0].content = "x" },
         ]
         #expect(Set(keys).count == keys.count)
     }

@@ -136,12 +136,14 @@ import WireProtocols
 
         var call = Fathom_Shard_V1_ChatMessage()
         call.role = "assistant"
-        call.toolCallsJson = #"[{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": [1, 2.5]}"}}]"#
+        call.toolCallsJson =
+            #"[{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": [1, 2.5]}"}}]"#
         let withCall = Self.prompt { $0.messages.append(call) }
         #expect(try Self.text(model, withCall).contains(#"<tool_call>{"a": [1, 2.5]}</tool_call>"#))
         // Templates that join text need text.
         let joining = try Self.model(
-            "{% for m in messages %}{% for c in m.tool_calls or [] %}{{ 'x' + c.function.arguments }}{% endfor %}{% endfor %}")
+            "{% for m in messages %}{% for c in m.tool_calls or [] %}{{ 'x' + c.function.arguments }}{% endfor %}{% endfor %}"
+        )
         #expect(try Self.text(joining, withCall) == #"x{"a": [1, 2.5]}"#)
         var object = call
         object.toolCallsJson = #"[{"function": {"name": "f", "arguments": {"a":[1,2.5]}}}]"#

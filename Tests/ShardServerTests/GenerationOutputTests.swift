@@ -12,7 +12,8 @@ import WireProtocols
     ) -> GenerationOutput {
         GenerationOutput(
             model: ByteTokenizer(strings: strings).model, sampling: sampling, stops: stops,
-            prompt: PreparedPrompt(tokenIDs: [104, 105]), echo: echo, endOfGeneration: [ByteTokenizer.end], start: start)
+            prompt: PreparedPrompt(tokenIDs: [104, 105]), echo: echo, endOfGeneration: [ByteTokenizer.end], start: start
+        )
     }
 
     private func run(

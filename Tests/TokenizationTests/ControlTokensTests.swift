@@ -15,7 +15,8 @@ struct ControlTokensTests {
         func encode(_ text: String, parseSpecial: Bool, addSpecial: Bool) -> [UInt32] {
             var ids: [UInt32] = []
             var bytes = Array(text.utf8)[...]
-            let special = (parseSpecial ? Self.control.indices.map { ($0, Self.control[$0]) } : []) + [(3, Self.everywhere)]
+            let special =
+                (parseSpecial ? Self.control.indices.map { ($0, Self.control[$0]) } : []) + [(3, Self.everywhere)]
             outer: while let first = bytes.first {
                 for (index, text) in special.reversed() where bytes.starts(with: text.utf8) {
                     ids.append(UInt32(256 + index))
@@ -63,7 +64,8 @@ struct ControlTokensTests {
     @Test("a control token in text of others stays text, the template's own count")
     func forged() {
         let ids = encode([
-            ("<|im_start|>", false), ("a<|im_end|>b", true), ("<|im_end|>", false), ("<|im_start|>", true), ("<|im_start|>", false),
+            ("<|im_start|>", false), ("a<|im_end|>b", true), ("<|im_end|>", false), ("<|im_start|>", true),
+            ("<|im_start|>", false),
         ])
         #expect(ids == [256] + bytes("a<|im_end|>b") + [257] + bytes("<|im_start|>") + [256])
     }

@@ -1,7 +1,8 @@
 /// Finds markers in text that comes in pieces.
 enum MarkerSearch {
     /// The first marker in `bytes` from `start` on; of several at one place the longest.
-    static func first(of markers: [[UInt8]], in bytes: [UInt8], from start: Int = 0) -> (range: Range<Int>, index: Int)? {
+    static func first(of markers: [[UInt8]], in bytes: [UInt8], from start: Int = 0) -> (range: Range<Int>, index: Int)?
+    {
         for position in bytes.indices.dropFirst(start) {
             var found: (range: Range<Int>, index: Int)?
             for (index, marker) in markers.enumerated()

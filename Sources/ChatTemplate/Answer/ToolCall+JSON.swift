@@ -49,7 +49,9 @@ extension ToolCall {
         var index = MarkerSearch.skippingSpace(bytes, from: start + 1)
         while index < bytes.count {
             var extent = JSONExtent(from: index)
-            guard let end = extent.end(in: bytes), let call = call(object: Array(bytes[index..<end])) else { return nil }
+            guard let end = extent.end(in: bytes), let call = call(object: Array(bytes[index..<end])) else {
+                return nil
+            }
             calls.append(call)
             index = MarkerSearch.skippingSpace(bytes, from: end)
             guard index < bytes.count else { return nil }

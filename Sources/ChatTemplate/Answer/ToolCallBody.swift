@@ -164,8 +164,9 @@ struct ToolCallBody: Sendable {
             return window.count < Self.maxGap && !isFinal ? .needsMore : .noCall(byteCount: nameEnd)
         }
         let between = String(decoding: bytes[nameEnd..<brace].filter { !MarkerSearch.isSpace($0) }, as: UTF8.self)
-        guard between.isEmpty || between == Marker.mistralArguments
-            || (between.hasPrefix(Marker.mistralCallID) && between.hasSuffix(Marker.mistralArguments))
+        guard
+            between.isEmpty || between == Marker.mistralArguments
+                || (between.hasPrefix(Marker.mistralCallID) && between.hasSuffix(Marker.mistralArguments))
         else { return .noCall(byteCount: brace) }
         guard let end = jsonEnd(bytes, from: brace) else {
             return isFinal ? .noCall(byteCount: bytes.count) : .needsMore

@@ -23,7 +23,9 @@ struct ChatTemplateTraits: Sendable {
         }
         /// Arguments that were encoded twice have their quotes escaped.
         func shows(_ text: String?) -> Bool {
-            text.map { $0.contains("\"\(Self.probe)\":") || $0.contains("'\(Self.probe)':") || $0.contains("\(Self.probe)=") }
+            text.map {
+                $0.contains("\"\(Self.probe)\":") || $0.contains("'\(Self.probe)':") || $0.contains("\(Self.probe)=")
+            }
                 ?? false
         }
         let object: JinjaValue = [Self.probe: "x"]

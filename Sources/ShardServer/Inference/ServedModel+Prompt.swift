@@ -89,7 +89,9 @@ extension ServedModel {
             throw InferenceError(code: .invalidRequest, message: "tool_calls_json is no JSON array")
         }
         fields["tool_calls"] = .array(calls.map(withFittingArguments))
-        if message.content.isEmpty, !(templateTraits?.wantsEmptyContent ?? false) { fields["content"] = JinjaValue.none }
+        if message.content.isEmpty, !(templateTraits?.wantsEmptyContent ?? false) {
+            fields["content"] = JinjaValue.none
+        }
         return .object(fields)
     }
 
