@@ -1,5 +1,6 @@
 import GatewayServer
 import Testing
+import Wire
 import WireProtocols
 
 @Suite("Reasoning and tool calls")

@@ -152,6 +152,15 @@ import WireProtocols
         #expect(try Self.text(model, withCall).contains("<assistant><tool_call>"))
     }
 
+    @Test("a template that takes no empty message, and knows no calls, gets an empty text")
+    func ignorantTemplate() throws {
+        let model = try Self.model("{% for m in messages %}{{ m.role + ':' + m.content + ';' }}{% endfor %}")
+        var call = Fathom_Shard_V1_ChatMessage()
+        call.role = "assistant"
+        call.toolCallsJson = #"[{"function": {"name": "f", "arguments": "{}"}}]"#
+        #expect(try Self.text(model, Self.prompt { $0.messages.append(call) }) == "user:Hi;assistant:;")
+    }
+
     @Test("reasoning of earlier turns reaches the template")
     func earlierReasoning() throws {
         let model = try Self.model("{% for m in messages %}{{ m.reasoning_content | default('-') }}{% endfor %}")

@@ -35,9 +35,10 @@ struct ChatTemplateTraits: Sendable {
         wantsArgumentObjects = takesObject || !takesText
         let arguments = wantsArgumentObjects ? object : text
         let (withNone, withEmpty) = (render(arguments, .none), render(arguments, ""))
-        // A template that writes the content as it is writes "None".
+        // A template may fail without text, leave the calls out, or write "None".
         wantsEmptyContent =
-            !shows(withNone) && shows(withEmpty)
-            || (withNone?.contains("None") ?? false) && !(withEmpty?.contains("None") ?? true)
+            withEmpty != nil
+            && (withNone == nil || (shows(withEmpty) && !shows(withNone))
+                || ((withNone?.contains("None") ?? false) && !(withEmpty?.contains("None") ?? false)))
     }
 }
