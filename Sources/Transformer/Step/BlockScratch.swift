@@ -1,7 +1,7 @@
 import Kernels
 
 /// Further buffers of a step with latent attention.
-struct LatentScratch {
+final class LatentScratch {
     /// Normalised latents of the queries as matrix inputs; nil where queries are projected directly.
     let queryLatents: SharedInput?
     /// Queries out of their latent, [T, H * (plain + rotary)].
@@ -38,7 +38,7 @@ struct LatentScratch {
 }
 
 /// Further buffers of a step with experts. A place is a (token, choice), `P = T * used` of them.
-struct ExpertScratch {
+final class ExpertScratch {
     /// [T, E].
     let logits: AlignedVector
     /// What the router needs, for each thread.

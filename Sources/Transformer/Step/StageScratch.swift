@@ -2,7 +2,7 @@ import InferenceCore
 import Kernels
 
 /// The buffers of a step, made once. `T` is the largest step.
-struct StageScratch {
+final class StageScratch {
     /// Steps up to this many tokens let every thread prepare all inputs for itself: cheaper than waiting for each other.
     static let redundantTokens = 2
 

@@ -2,7 +2,7 @@ import Kernels
 import Tensors
 
 /// Matrices that read the same input; their outputs lie side by side. One packed matrix wherever the kernels allow it.
-struct Projection {
+final class Projection {
     private let matrices: [PackedMatrix]
     /// Where the outputs of each begin.
     private let offsets: [Int]
@@ -69,7 +69,7 @@ struct Projection {
 
 /// `activation(Wgate · x) * (Wup · x)`: fused in the kernel where the two matrices are alike, else both products first
 /// and the rest when the row is used.
-struct GatedProjection {
+final class GatedProjection {
     private enum Form {
         case fused(PackedMatrix)
         case separate(Projection)
