@@ -32,7 +32,7 @@ struct UpCommand: AsyncParsableCommand {
     @Option(help: "Compute threads of each shard and of the store (default: theirs).")
     var threads: Int?
 
-    @Option(help: "Text model: an installed one, a GGUF file or a safetensors folder, or NAME=MODEL. Repeat it for several.")
+    @Option(help: "Text model: an installed one, a GGUF file or a safetensors folder; or NAME=MODEL. Repeatable.")
     var model: [String] = []
 
     @Option(

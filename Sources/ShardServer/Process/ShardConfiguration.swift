@@ -92,7 +92,8 @@ package struct ShardConfiguration: Sendable {
     private static func models(_ settings: ServiceConfiguration) throws -> [ModelSpecification] {
         let texts = try settings.strings("model")
         guard !texts.isEmpty else {
-            _ = try settings.requiredString("model", hint: "the GGUF file or safetensors folder to serve, or several as NAME=PATH")
+            _ = try settings.requiredString(
+                "model", hint: "the GGUF file or safetensors folder to serve, or several as NAME=PATH")
             return []
         }
         let modelName = try settings.string("model-name")
