@@ -88,12 +88,12 @@ let package = Package(
 
         // RPC, identity, process assembly.
         library("Wire", [logging, nioCore, nioPosix, nioSSL, protobuf, serviceLifecycle]),
-        library("WireProtocols", ["InferenceCore", "Wire", nioCore, protobuf]),
+        library("WireProtocols", ["InferenceCore", "Wire", protobuf]),
         library("Identity", [crypto]),
         library(
             "ServiceSupport",
-            ["Wire", "WireProtocols", argumentParser, configuration, logging, nioCore, serviceLifecycle, unixSignals]),
-        library("ModelRegistry", ["ModelFiles", "Tensors", asyncHTTPClient, crypto, logging, nioCore, nioHTTP1]),
+            ["Wire", "WireProtocols", argumentParser, configuration, logging, serviceLifecycle, unixSignals]),
+        library("ModelRegistry", ["ModelFiles", "Tensors", asyncHTTPClient, crypto, nioCore, nioHTTP1]),
 
         // Servers.
         library(
@@ -106,8 +106,7 @@ let package = Package(
             "StoreServer",
             [
                 "DocumentStore", "Encoder", "RetrievalCore", "ServiceSupport", "Wire", "WireProtocols", logging,
-                nioCore,
-                serviceLifecycle,
+                nioCore, serviceLifecycle,
             ]),
         library(
             "GatewayServer",
@@ -128,11 +127,8 @@ let package = Package(
             "FathomCommand",
             [
                 "Encoder", "Engine", "Identity", "InferenceCore", "Kernels", "ModelFiles", "ModelRegistry",
-                "ModelTools",
-                "ServiceSupport", "Tensors", "Tokenization", "Transformer", "Wire", "WireProtocols", argumentParser,
-                asyncHTTPClient, logging,
-                nioCore,
-                nioHTTP1, nioPosix,
+                "ModelTools", "ServiceSupport", "Tokenization", "Transformer", "Wire", "WireProtocols", argumentParser,
+                asyncHTTPClient, logging, nioCore, nioHTTP1,
             ]),
 
         executable("fathom", directory: "fathom", ["FathomCommand"]),
@@ -163,8 +159,7 @@ let package = Package(
             "ShardServer",
             [
                 "ChatTemplate", "Engine", "InferenceCore", "ModelFiles", "ServiceSupport", "Tokenization",
-                "Transformer", "Wire",
-                "WireProtocols", logging,
+                "Transformer", "Wire", "WireProtocols", logging,
             ]),
         tests(
             "StoreServer",

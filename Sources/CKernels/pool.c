@@ -151,10 +151,6 @@ size_t ck_pool_claim(ck_pool *pool, size_t chunks) {
     return chunks;
 }
 
-size_t ck_pool_threads(const ck_pool *pool) {
-    return pool->threads;
-}
-
 static void *worker_main(void *argument) {
     ck_worker worker = *(ck_worker *)argument;
     free(argument);

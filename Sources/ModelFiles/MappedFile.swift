@@ -60,15 +60,6 @@ package final class MappedFile: Sendable {
     /// Only whole pages inside `region` are affected; reading them later fetches them from the file again. A region
     /// outside this file is ignored.
     package func adviseDontNeed(_ region: UnsafeRawBufferPointer) {
-        advise(region, MADV_DONTNEED)
-    }
-
-    /// Tells the kernel that `region` (bytes of this file) will be read soon, so that it may fetch ahead.
-    package func adviseWillNeed(_ region: UnsafeRawBufferPointer) {
-        advise(region, MADV_WILLNEED)
-    }
-
-    private func advise(_ region: UnsafeRawBufferPointer, _ advice: Int32) {
         guard let base = region.baseAddress else { return }
         let start = UInt(bitPattern: base)
         guard start >= address, start - address <= UInt(byteCount),
@@ -80,6 +71,6 @@ package final class MappedFile: Sendable {
         // The last page of the file is whole for the kernel even where the file ends inside it.
         let lastPage = end == address + UInt(byteCount) ? end : end / pageSize * pageSize
         guard firstPage < lastPage else { return }
-        madvise(UnsafeMutableRawPointer(bitPattern: firstPage), Int(lastPage - firstPage), advice)
+        madvise(UnsafeMutableRawPointer(bitPattern: firstPage), Int(lastPage - firstPage), MADV_DONTNEED)
     }
 }

@@ -41,11 +41,6 @@ extension TensorSource {
     /// Whether there is a tensor called `name`.
     package func contains(_ name: String) -> Bool { description(of: name) != nil }
 
-    /// The tensor called `name`, nil when there is none. - Throws: as `tensor(_:)` for one that cannot be read.
-    package func tensorIfPresent(_ name: String) throws -> TensorView? {
-        contains(name) ? try tensor(name) : nil
-    }
-
     /// Tells the kernel that no tensor will be read again soon, so that all pages may go.
     package func adviseDontNeed() {
         for file in files { file.adviseDontNeed(file.bytes) }

@@ -13,9 +13,8 @@ import Darwin
 package enum FileDigest {
     /// Size and SHA-256 of the file at `path`.
     ///
-    /// - Parameter progress: Called with the bytes hashed so far, about once a megabyte.
     /// - Throws: ``ModelRegistryError`` `fileUnavailable`.
-    package static func of(path: String, progress: (Int64) -> Void = { _ in }) throws -> (size: Int64, sha256: String) {
+    package static func of(path: String) throws -> (size: Int64, sha256: String) {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw SystemError.last("cannot open \(path)") }
         defer { close(descriptor) }
@@ -29,7 +28,6 @@ package enum FileDigest {
             guard count > 0 else { break }
             buffer.withUnsafeBytes { hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: $0[..<count])) }
             size += Int64(count)
-            progress(size)
         }
         return (size, hexadecimal(hash.finalize()))
     }

@@ -168,7 +168,8 @@ struct HubDownload: ModelDownload {
             return .interrupted("the connection broke at byte \(received)")
         }
         if let total, received < total { return .interrupted("the connection ended at byte \(received) of \(total)") }
-        unlink(path + ".etag")
+        // The tag stays with a whole file as well: another pull may find it here and must not take it for a beginning of
+        // its own.
         try check(path, against: response.headers.first(name: "X-Linked-ETag") ?? tag, file: file)
         return .complete
     }

@@ -48,6 +48,8 @@ package struct ModelManifest: Codable, Sendable, Equatable {
     package static let currentVersion = 1
     /// Most files one model may have.
     package static let maximumFileCount = 1_000
+    /// Longest manifest; one with the digests of a hundred thousand tensors is a sixth of it.
+    package static let maximumByteCount = 64 << 20
 
     package var version: Int
     package var name: String
@@ -79,6 +81,10 @@ package struct ModelManifest: Codable, Sendable, Equatable {
     ///
     /// - Throws: ``ModelRegistryError`` `manifestMalformed`, `fileUnavailable`.
     package static func load(path: String) throws -> ModelManifest {
+        guard DurableFiles.size(path: path).map({ $0 <= maximumByteCount }) ?? true else {
+            throw ModelRegistryError(
+                code: .manifestMalformed, message: "\(path) is longer than \(maximumByteCount) bytes")
+        }
         let data: Data
         do {
             data = try Data(contentsOf: URL(fileURLWithPath: path))

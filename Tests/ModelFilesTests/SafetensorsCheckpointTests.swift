@@ -40,7 +40,6 @@ struct SafetensorsCheckpointTests {
                 #expect(checkpoint.configuration == Self.config)
                 #expect(try checkpoint.tensor("b").dequantized() == [1, 2])
                 #expect(checkpoint.contains("a") && !checkpoint.contains("c"))
-                #expect(try checkpoint.tensorIfPresent("c") == nil)
                 #expect { try checkpoint.tensor("c") } throws: { ($0 as? ModelFileError)?.code == .missingTensor }
             }
         }

@@ -260,7 +260,6 @@ typedef struct ck_pool ck_pool;
 /// NULL when threads cannot be made. threads: 1...256.
 ck_pool *ck_pool_create(size_t threads);
 void ck_pool_destroy(ck_pool *pool);
-size_t ck_pool_threads(const ck_pool *pool);
 /// Runs body(context, thread) on every thread and returns when all have returned. Not reentrant; one caller at a time.
 void ck_pool_run(ck_pool *pool, void (*body)(void *context, size_t thread), void *context);
 /// Inside a region, called by all threads the same number of times: nobody passes until all have arrived. Chunks

@@ -6,7 +6,7 @@ package struct ClusterSettings: Codable, Sendable, Equatable {
     package struct Model: Codable, Sendable, Equatable {
         /// What clients call it.
         package var name: String
-        /// GGUF file.
+        /// GGUF file, or folder of safetensors.
         package var path: String
 
         package init(name: String, path: String) {

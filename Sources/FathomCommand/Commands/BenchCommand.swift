@@ -17,7 +17,7 @@ struct EngineBench: AsyncParsableCommand {
         abstract: "Times prefill, decode and batched decode, in process or over shard processes.",
         discussion: "Decode is timed while all sequences decode: after the last prefill, before the first one ends.")
 
-    @Option(help: "Text model: the name of an installed one, or a GGUF file.")
+    @Option(help: "Text model: an installed one, a GGUF file or a safetensors folder.")
     var model = ModelCatalogue.defaultTextModel
 
     @Option(help: "Compute threads (default: all processors in process, the shards' default over shards).")

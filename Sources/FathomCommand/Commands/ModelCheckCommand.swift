@@ -136,7 +136,7 @@ private struct ExpectationFile {
         let model = try registry.installed().first { model in
             model.files.contains { $0.path == "model.safetensors" && $0.sha256 == sha256 }
         }
-        return model.map { "\(registry.directory)/\($0.name)" }
+        return model.map { registry.directory(of: $0.reference.description) }
     }
 }
 

@@ -10,7 +10,7 @@ struct StartBench: AsyncParsableCommand {
         abstract: "Times a shard from starting the process to its first token, from a warm page cache.",
         discussion: "Also compares its resident memory with its weights and the budget of its KV cache.")
 
-    @Option(help: "Text model: the name of an installed one, or a GGUF file.")
+    @Option(help: "Text model: an installed one, a GGUF file or a safetensors folder.")
     var model = ModelCatalogue.defaultTextModel
 
     @Option(help: "Starts; medians are shown.")

@@ -1,7 +1,9 @@
 import ArgumentParser
 import Dispatch
 import Foundation
+import ModelFiles
 import ModelRegistry
+import Transformer
 
 #if canImport(Glibc)
 import Glibc
@@ -30,7 +32,7 @@ struct UpCommand: AsyncParsableCommand {
     @Option(help: "Compute threads of each shard and of the store (default: theirs).")
     var threads: Int?
 
-    @Option(help: "Text model: the name of an installed one, or a GGUF file, or NAME=FILE. Repeat it to serve several.")
+    @Option(help: "Text model: an installed one, a GGUF file or a safetensors folder; or NAME=MODEL. Repeatable.")
     var model: [String] = []
 
     @Option(
@@ -128,8 +130,8 @@ struct UpCommand: AsyncParsableCommand {
             logLevel: logLevel, shardArguments: further)
         // One setting for the gateway: what the smallest model needs, the others can read as well.
         settings.evidence =
-            try evidence
-            ?? (models.contains { try Self.evidence(forModelAt: $0.path) == "sentences" } ? "sentences" : "passages")
+            evidence
+            ?? (models.contains { Self.evidence(forModelAt: $0.path) == "sentences" } ? "sentences" : "passages")
         return settings
     }
 
@@ -159,8 +161,9 @@ struct UpCommand: AsyncParsableCommand {
     /// Models below this many bytes are given the nearest sentences rather than whole passages.
     private static let smallModelByteCount = 512 << 20
 
-    private static func evidence(forModelAt path: String) throws -> String {
-        let size = try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int ?? 0
+    private static func evidence(forModelAt path: String) -> String {
+        // Of all files, split ones included; a model that cannot be read is for the shards to refuse.
+        let size = (try? ModelWeights(path: path))?.source.files.reduce(0) { $0 + $1.byteCount } ?? 0
         return size < smallModelByteCount ? "sentences" : "passages"
     }
 

@@ -20,9 +20,9 @@ extension ModelCommand {
         func run() throws {
             let folder = try ModelLocation.folder(model)
             let manifest = try ModelManifest.load(path: folder + "/" + ModelManifest.fileName)
-            let path = try manifest.modelPath(in: folder)
+            let path = manifest.modelPath(in: folder)
             let card = ModelCard(
-                manifest: manifest, summary: try ModelLocation.summary(path: path),
+                manifest: manifest, summary: try ModelSummary(path: path),
                 evaluation: try Self.results(evaluation ?? folder + "/evaluation.json", isRequired: evaluation != nil))
             Terminal.write(card.text)
         }
@@ -44,7 +44,7 @@ extension ModelCommand {
 
 extension ModelManifest {
     /// The GGUF file, or the folder of safetensors.
-    func modelPath(in folder: String) throws -> String {
+    func modelPath(in folder: String) -> String {
         files.map(\.path).sorted().first { $0.hasSuffix(".gguf") }.map { "\(folder)/\($0)" } ?? folder
     }
 }

@@ -24,7 +24,7 @@ extension ModelCommand {
 
         func run() throws {
             guard (1...1024).contains(stages) else { throw ValidationError("--stages \(stages); expected 1...1024") }
-            let summary = try ModelLocation.summary(path: ModelLocation.path(model))
+            let summary = try ModelSummary(path: ModelLocation.path(model))
             let bytes = try memory.map(SizeText.parse) ?? Int(clamping: ProcessInfo.processInfo.physicalMemory)
             let tokens = context ?? min(8192, max(summary.contextTokens, 1))
             guard (1...100_000_000).contains(tokens) else { throw ValidationError("--context \(tokens)") }

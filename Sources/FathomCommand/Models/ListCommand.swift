@@ -92,7 +92,7 @@ extension ModelCommand {
         var replace = false
 
         func run() throws {
-            let summary = try ModelLocation.summary(path: path)
+            let summary = try ModelSummary(path: path)
             let kind =
                 try kind.map { try ModelKind.parse($0) }
                 ?? (summary.architecture == "bert" ? .embedding : .textGeneration)

@@ -1,6 +1,5 @@
 import Foundation
 import ModelRegistry
-import ModelTools
 
 /// A model that a command is asked about: a path, or the name of an installed one.
 enum ModelLocation {
@@ -22,7 +21,4 @@ enum ModelLocation {
         _ = try registry.manifest(of: text)
         return registry.directory(of: text)
     }
-
-    /// What a path holds.
-    static func summary(path: String) throws -> ModelSummary { try ModelSummary(path: path) }
 }

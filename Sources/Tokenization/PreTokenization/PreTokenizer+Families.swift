@@ -59,8 +59,6 @@ extension PreTokenizer {
     static let qwen2Pattern =
         #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"#
         + #"|\s+(?!\S)|\s+"#
-    static let gpt2Pattern =
-        #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
     /// DeepSeek V2, V3 and R1. The line breaks in it are written as they are, not as escapes.
     static let deepseek3Patterns = [
         #"\p{N}{1,3}"#,

@@ -11,23 +11,31 @@ struct RegexMatcher {
 
     /// Bounds the time that a pattern with catastrophic backtracking takes per place; such a place does not match.
     private static let maxSteps = 1 << 20
+    /// Bounds all places of a text together, by its length: one that is spent matches nowhere any more. Real patterns take
+    /// some ten steps for a byte.
+    private static let maxStepsPerByte = 128
 
     private let program: RegexProgram
     private let reader: ScalarReader
     private let range: Range<Int>
     private var choices: [Choice] = []
     private var budget = 0
+    /// What all places that are still to come may take.
+    private var remaining: Int
 
     init(_ program: RegexProgram, _ reader: ScalarReader, range: Range<Int>) {
         self.program = program
         self.reader = reader
         self.range = range
+        remaining = Self.maxSteps + Self.maxStepsPerByte * range.count
     }
 
     /// The end of the match that starts at byte `position`, nil when none does.
     mutating func match(at position: Int) -> Int? {
         choices.removeAll(keepingCapacity: true)
-        budget = Self.maxSteps
+        let granted = min(Self.maxSteps, remaining)
+        budget = granted
+        defer { remaining -= granted - max(budget, 0) }
         return run(from: 0, at: position)
     }
 
@@ -142,6 +150,8 @@ struct RegexMatcher {
             count += 1
             if count == minimum { shortest = position }
         }
+        // A long run is one step, but not one step's work.
+        budget -= count / 16
         guard count >= minimum else { return nil }
         switch greed {
         case .greedy:

@@ -155,9 +155,6 @@ final class WireStream: Sendable {
     /// Bytes that wait for credits (raw streams).
     var queuedBytes: Int { state.withLock { $0.queuedBytes } }
 
-    /// Credits left to send with; negative after a message larger than the window.
-    var sendBalance: Int { state.withLock { $0.window.balance } }
-
     // MARK: Ending
 
     /// The client has no more messages. Does nothing when the sending side is over.

@@ -23,9 +23,6 @@ package struct RPCRouter: Sendable {
 
     package init() {}
 
-    /// Full names of all methods, sorted.
-    package var methodNames: [String] { handlers.keys.sorted() }
-
     func handler(_ fullName: String) -> Handler? {
         handlers[fullName]
     }
