@@ -158,8 +158,8 @@ let package = Package(
         tests(
             "ShardServer",
             [
-                "ChatTemplate", "Engine", "InferenceCore", "ModelFiles", "ServiceSupport", "Tokenization",
-                "Transformer", "Wire", "WireProtocols", logging,
+                "ChatTemplate", "Engine", "InferenceCore", "Kernels", "ModelFiles", "ModelTools", "ServiceSupport",
+                "Tensors", "Tokenization", "Transformer", "Wire", "WireProtocols", logging,
             ]),
         tests(
             "StoreServer",

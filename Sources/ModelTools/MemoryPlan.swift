@@ -9,7 +9,7 @@ package struct MemoryPlan: Sendable, Equatable, Codable {
         /// For the whole context that was asked for.
         package var kvByteCount: Int
 
-        package var byteCount: Int { weightByteCount + kvByteCount }
+        package var byteCount: Int { weightByteCount.addedClamped(to: kvByteCount) }
     }
 
     package var contextTokens: Int

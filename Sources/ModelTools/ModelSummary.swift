@@ -37,6 +37,8 @@ package struct ModelSummary: Sendable, Equatable, Codable {
     package var types: [TypeCount]
     /// f16 cache bytes for each position over all layers; with latent attention the compressed ones.
     package var kvBytesPerToken: Int
+    /// Layers of models that can be described: far above any real one, and few enough to try every cut.
+    static let layerBounds = 1...1_024
     /// Weight bytes of each layer, and of what comes before and after all.
     var layerByteCounts: [Int]
     var inputByteCount: Int
@@ -61,22 +63,26 @@ package struct ModelSummary: Sendable, Equatable, Codable {
         _ source: some TensorSource, metadata: GGUFMetadata, format: String, layer layerOf: (String) -> Int?
     ) throws {
         let architecture = try metadata.string("general.architecture")
-        func int(_ key: String) throws -> Int? { try metadata.intIfPresent("\(architecture).\(key)") }
+        func int(_ key: String) throws -> Int? { try Self.size(metadata, "\(architecture).\(key)") }
         self.architecture = architecture
         self.format = format
         name = try metadata.stringIfPresent("general.name") ?? architecture
         fileCount = source.files.count
         layerCount = try metadata.int("\(architecture).block_count")
-        guard (1...65_536).contains(layerCount) else {
-            throw ModelToolsError(.malformed, "\(source.path): \(layerCount) layers")
+        guard Self.layerBounds.contains(layerCount) else {
+            throw ModelToolsError(
+                .malformed, "\(source.path): \(layerCount) layers, expected 1...\(Self.layerBounds.upperBound)")
         }
-        modelWidth = try metadata.int("\(architecture).embedding_length")
+        modelWidth = try int("embedding_length") ?? metadata.int("\(architecture).embedding_length")
         headCount = try int("attention.head_count") ?? 0
         keyValueHeadCount = try int("attention.head_count_kv") ?? headCount
         vocabularySize = try int("vocab_size") ?? metadata.stringArrayIfPresent("tokenizer.ggml.tokens")?.count ?? 0
         contextTokens = try int("context_length") ?? 0
         expertCount = try int("expert_count") ?? 0
         expertUsedCount = try int("expert_used_count") ?? 0
+        guard expertCount == 0 || expertUsedCount <= expertCount else {
+            throw ModelToolsError(.malformed, "\(source.path): \(expertUsedCount) experts used of \(expertCount)")
+        }
         kvBytesPerToken = try Self.kvBytesPerToken(
             metadata, architecture, layers: layerCount, keyValueHeads: keyValueHeadCount, headCount: headCount,
             modelWidth: modelWidth)
@@ -114,12 +120,21 @@ package struct ModelSummary: Sendable, Equatable, Codable {
         }
     }
 
+    /// A size as files have it, so small that sums of a few stay far from overflow.
+    private static func size(_ metadata: GGUFMetadata, _ key: String) throws -> Int? {
+        guard let value = try metadata.intIfPresent(key) else { return nil }
+        guard (0...Int(Int32.max)).contains(value) else {
+            throw ModelToolsError(.malformed, "\(metadata.source): \(key) is \(value), expected 0...\(Int32.max)")
+        }
+        return value
+    }
+
     /// Two bytes for each element of the keys and values; latent attention keeps the shared latent and rope part only.
     private static func kvBytesPerToken(
         _ metadata: GGUFMetadata, _ architecture: String, layers: Int, keyValueHeads: Int, headCount: Int,
         modelWidth: Int
     ) throws -> Int {
-        func int(_ key: String) throws -> Int? { try metadata.intIfPresent("\(architecture).\(key)") }
+        func int(_ key: String) throws -> Int? { try size(metadata, "\(architecture).\(key)") }
         if architecture == "bert" { return 0 }
         let elements: Int
         if let rank = try int("attention.kv_lora_rank") {
@@ -161,5 +176,11 @@ extension Int {
     func multipliedClamped(by other: Int) -> Int {
         let (product, overflow) = multipliedReportingOverflow(by: other)
         return overflow ? .max : product
+    }
+
+    /// The sum, or the largest number.
+    func addedClamped(to other: Int) -> Int {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? .max : sum
     }
 }

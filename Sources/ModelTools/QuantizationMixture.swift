@@ -65,6 +65,11 @@ struct QuantizationMixture {
         let metadata = plan.typedMetadata
         let architecture = try metadata.string("general.architecture")
         layerCount = try metadata.int("\(architecture).block_count")
+        guard ModelSummary.layerBounds.contains(layerCount) else {
+            throw ModelToolsError(
+                .malformed,
+                "\(plan.source): \(layerCount) layers, expected 1...\(ModelSummary.layerBounds.upperBound)")
+        }
         expertCount = try metadata.intIfPresent("\(architecture).expert_count") ?? 0
         hasOutput = plan.tensors.contains { $0.name == "output.weight" }
         // llama.cpp's "70B": a llama of 80 layers whose query heads outnumber the key heads.
@@ -135,6 +140,7 @@ struct QuantizationMixture {
 
     private static func layer(of name: String) -> Int? {
         let parts = name.split(separator: ".", maxSplits: 2)
-        return parts.count == 3 && parts[0] == "blk" ? Int(parts[1]) : nil
+        guard parts.count == 3, parts[0] == "blk", let layer = Int(parts[1]), layer >= 0 else { return nil }
+        return layer
     }
 }

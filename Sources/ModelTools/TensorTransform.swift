@@ -84,8 +84,8 @@ enum TensorTransform {
     static func llama3Factors(
         headWidth: Int, base: Double, factor: Double, low: Double, high: Double, originalContext: Double
     ) throws -> [Float] {
-        guard factor > 0, low > 0, high > low, originalContext > 0, base > 0 else {
-            throw ModelToolsError(.malformed, "impossible llama3 rope scaling")
+        guard factor > 0, low > 0, high > low, originalContext > 0, base > 0, headWidth <= 65_536 else {
+            throw ModelToolsError(.malformed, "impossible llama3 rope scaling of heads of width \(headWidth)")
         }
         // In f32, as the reference computes them (its power is correctly rounded), so that a conversion has its bytes.
         let (factor, low, high, context) = (Float(factor), Float(low), Float(high), Float(originalContext))

@@ -57,8 +57,9 @@ package struct TensorView: @unchecked Sendable {
     /// Elements in one row: the last dimension (1 for a scalar).
     package var columns: Int { shape.last ?? 1 }
 
-    /// Rows when all outer dimensions are flattened (1 for a vector or a scalar).
-    package var rows: Int { shape.dropLast().reduce(1, *) }
+    /// Rows when all outer dimensions are flattened (1 for a vector or a scalar); 0 where they are empty, since a file may
+    /// declare any number of those in no bytes.
+    package var rows: Int { columns == 0 ? 0 : shape.dropLast().reduce(1, *) }
 
     /// Elements in all.
     package var elementCount: Int { shape.reduce(1, *) }

@@ -23,11 +23,13 @@ enum DeepSeek: Architecture {
     static func configuration(_ metadata: ArchitectureMetadata) throws -> ModelConfiguration {
         let keyWidth = try metadata.intIfPresent("attention.key_length_mla") ?? metadata.int("attention.key_length")
         let rotaryWidth = try metadata.int("rope.dimension_count")
+        let (plainWidth, overflow) = keyWidth.subtractingReportingOverflow(rotaryWidth)
+        guard !overflow else { throw InferenceError.unsupported("key width \(keyWidth), rotary \(rotaryWidth)") }
         var rotary = try metadata.rotary(headWidth: rotaryWidth, layout: .interleaved)
         var latent = LatentAttentionConfiguration(
             headCount: try metadata.int("attention.head_count"),
             queryRank: try metadata.intIfPresent("attention.q_lora_rank").flatMap { $0 > 0 ? $0 : nil },
-            latentWidth: try metadata.int("attention.kv_lora_rank"), plainWidth: keyWidth - rotaryWidth,
+            latentWidth: try metadata.int("attention.kv_lora_rank"), plainWidth: plainWidth,
             rotaryWidth: rotaryWidth,
             valueWidth: try metadata.intIfPresent("attention.value_length_mla")
                 ?? metadata.int("attention.value_length"),

@@ -42,7 +42,7 @@ package struct RotaryConfiguration: Sendable, Equatable {
     }
 
     func validate(headWidth: Int) throws {
-        guard base > 1, base.isFinite, width % 2 == 0, (2...max(2, headWidth)).contains(width), scaling.isUsable else {
+        guard base > 1, base.isFinite, width % 2 == 0, width >= 2, width <= headWidth, scaling.isUsable else {
             throw InferenceError.unsupported(
                 "rope base \(base), rope width \(width), scaling \(scaling) (expected: positive numbers, an even width of "
                     + "at most \(headWidth))")
