@@ -34,6 +34,17 @@ import Testing
         #expect(models(try load(models: ["/m/a=b/x,y.gguf"])) == ["a=b /m/a=b/x,y.gguf"])
     }
 
+    @Test("a folder of safetensors is named after itself")
+    func folder() throws {
+        let parent = FileManager.default.temporaryDirectory.appendingPathComponent("shard-\(UUID().uuidString)")
+        let folder = parent.appendingPathComponent("tiny")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: parent) }
+        try Data().write(to: folder.appendingPathComponent("model.safetensors"))
+        #expect(try load(models: [folder.path]).models.map(\.name) == ["tiny"])
+        #expect(try load(models: [folder.path + "/"]).models.map(\.name) == ["tiny"])
+    }
+
     @Test("several models are repeated flags, a list in the file, or separated by commas in a variable")
     func several() throws {
         let expected = ["a /m/a.gguf", "b /m/b=1.gguf"]

@@ -45,6 +45,19 @@ struct MalformedTokenizerTests {
         }
     }
 
+    /// At each place the pattern takes the rest of the spaces and gives all of them back; unbounded, that is hours.
+    @Test("a pattern that goes back over a long text takes time by its length only", .timeLimit(.minutes(5)))
+    func backtracking() throws {
+        let split =
+            #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}, "#
+            + #""behavior": "Isolated"}"#
+        let tokenizer = try load(file(#"{"type": "BPE", "vocab": {" ": 0, "x": 1}, "merges": []}"#, split))
+        let count = 1_500_000
+        let ids = tokenizer.encode(String(repeating: " ", count: count) + "x", parseSpecial: false, addSpecial: false)
+        #expect(ids.count == count + 1)
+        #expect(ids.last == 1)
+    }
+
     @Test("text that is no JSON")
     func syntax() {
         for text in [
