@@ -140,7 +140,7 @@ let package = Package(
         // Tests.
         tests("Kernels", ["CKernels", "Tensors"]),
         tests("ModelFiles", ["Tensors"]),
-        tests("ModelTools", ["ModelFiles", "Tensors"]),
+        tests("ModelTools", ["CKernels", "ModelFiles", "Tensors", "Transformer"]),
         tests("Tokenization", ["ModelFiles"]),
         tests("ChatTemplate", []),
         tests("InferenceCore", []),

@@ -36,6 +36,7 @@ package struct CheckpointConverter {
                 .unsupported, "\(checkpoint.path): encoders are served from their folder; there is no GGUF form of them"
             )
         }
+        try metadata.refuseWhatIsNotStored()
         let layers = try configuration.size("num_hidden_layers")
         var tensors: [PlannedTensor] = []
         if let factors = try ropeFactors() { tensors.append(factors) }

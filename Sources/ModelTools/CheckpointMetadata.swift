@@ -1,3 +1,4 @@
+import Foundation
 import ModelFiles
 
 /// Turns `config.json` into the metadata keys of a GGUF file, as llama.cpp's converter names them.
@@ -73,6 +74,9 @@ struct CheckpointMetadata {
         if architecture == .llama { add("rope.dimension_count", width) }
         if architecture == .gemma3, let window = try configuration.sizeIfPresent("sliding_window") {
             add("attention.sliding_window", window)
+            if let pattern = try slidingWindowPattern, pattern != Self.usualPattern {
+                add("attention.sliding_window_pattern", pattern)
+            }
         }
     }
 
@@ -92,16 +96,24 @@ struct CheckpointMetadata {
     }
 
     private mutating func addExperts() throws {
+        let isThird = try configuration.stringIfPresent("model_type") == "deepseek_v3"
         add("leading_dense_block_count", try configuration.intIfPresent("first_k_dense_replace") ?? 0)
         add("expert_count", try configuration.size("n_routed_experts"))
         add("expert_used_count", try configuration.size("num_experts_per_tok"))
         add("expert_shared_count", try configuration.intIfPresent("n_shared_experts") ?? 0)
         add("expert_feed_forward_length", try configuration.size("moe_intermediate_size"))
         add("expert_weights_scale", .float32(Float(try configuration.doubleIfPresent("routed_scaling_factor") ?? 1)))
-        if try configuration.boolIfPresent("norm_topk_prob") ?? false { add("expert_weights_norm", .bool(true)) }
-        if let groups = try configuration.sizeIfPresent("n_group") { add("expert_group_count", groups) }
-        if let used = try configuration.sizeIfPresent("topk_group") { add("expert_group_used_count", used) }
-        switch try configuration.stringIfPresent("scoring_func") ?? "softmax" {
+        // DeepSeek-V2 never normalises, whatever its flag says.
+        if isThird, try configuration.boolIfPresent("norm_topk_prob") ?? true {
+            add("expert_weights_norm", .bool(true))
+        }
+        // Groups that take no part in the choice are no groups.
+        let isGrouped = try isThird || configuration.stringIfPresent("topk_method") == "group_limited_greedy"
+        if let groups = try configuration.sizeIfPresent("n_group") { add("expert_group_count", isGrouped ? groups : 1) }
+        if let used = try configuration.sizeIfPresent("topk_group") {
+            add("expert_group_used_count", isGrouped ? used : 1)
+        }
+        switch try configuration.stringIfPresent("scoring_func") ?? (isThird ? "sigmoid" : "softmax") {
         case "softmax": add("expert_gating_func", 1)
         case "sigmoid": add("expert_gating_func", 2)
         case let other: throw ModelToolsError(.unsupported, "\(configuration.path): scoring_func \(other)")
@@ -160,5 +172,22 @@ struct CheckpointMetadata {
         if architecture == .deepseek2, let mscale = try scaling.doubleIfPresent("mscale_all_dim") {
             add("rope.scaling.yarn_log_multiplier", .float32(Float(0.1 * mscale)))
         }
+        let attentionFactor = try yarnAttentionFactor(scaling)
+        if abs(attentionFactor - 1) > 1e-6 {
+            add("rope.scaling.attn_factor", .float32(Float(attentionFactor)))
+        }
+    }
+
+    /// What cosines and sines are multiplied by beyond what a reader of the file takes for granted: the temperature of the
+    /// YaRN paper, or nothing in DeepSeek's models.
+    private func yarnAttentionFactor(_ scaling: ConfigurationJSON) throws -> Double {
+        let factor = try scaling.double("factor")
+        func temperature(_ scale: Double) -> Double { factor <= 1 ? 1 : 0.1 * scale * log(factor) + 1 }
+        let scale = try scaling.doubleIfPresent("mscale") ?? 0
+        let scaleAll = try scaling.doubleIfPresent("mscale_all_dim") ?? 0
+        let magnitude =
+            try scaling.doubleIfPresent("attention_factor")
+            ?? (scale != 0 && scaleAll != 0 ? temperature(scale) / temperature(scaleAll) : temperature(1))
+        return architecture == .deepseek2 ? magnitude : magnitude / temperature(1)
     }
 }

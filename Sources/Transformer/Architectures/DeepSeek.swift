@@ -35,11 +35,11 @@ enum DeepSeek: Architecture {
                 ?? metadata.int("attention.value_length"),
             scale: 1 / Float(max(1, keyWidth)).squareRoot())
         if case .yarn(var yarn) = rotary.scaling {
-            // The file has 0.1 * mscale_all_dim, and no mscale of its own: the two cancel in cosines and sines.
+            // The file has 0.1 * mscale_all_dim. In cosines and sines it cancels with mscale, unless the file says otherwise.
             let multiplier = try metadata.floatIfPresent("rope.scaling.yarn_log_multiplier") ?? 0
             let temperature = YarnScaling.temperature(factor: yarn.factor, scale: multiplier * 10)
             latent.scale *= Float(temperature * temperature)
-            yarn.magnitude = 1
+            yarn.magnitude = try metadata.floatIfPresent("rope.scaling.attn_factor") ?? 1
             rotary.scaling = .yarn(yarn)
         }
         var model = try common(metadata, attention: .latent(latent), rotary: [rotary])
