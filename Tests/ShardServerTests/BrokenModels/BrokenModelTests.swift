@@ -6,12 +6,12 @@ import Testing
 /// Mutants of the tiny checkpoints, through all that a shard and the tools do with a model: each is refused with an error
 /// that says why, or works; none ends the process.
 ///
-/// `FATHOM_MODEL_MUTANTS` sets how many mutants each test tries (default 150) and `FATHOM_MODEL_SEED` where the series
+/// `FATHOM_MODEL_MUTANTS` sets how many mutants each test tries (default 40) and `FATHOM_MODEL_SEED` where the series
 /// begins; a seed has the same mutants in every run. The mutant that ended a process lies in the temporary folder.
 @Suite("Broken models, loaded and converted", .enabled(if: OracleFolder.path != nil), .serialized)
 struct BrokenModelTests {
     private static let environment = ProcessInfo.processInfo.environment
-    private static let count = environment["FATHOM_MODEL_MUTANTS"].flatMap(Int.init) ?? 150
+    private static let count = environment["FATHOM_MODEL_MUTANTS"].flatMap(Int.init) ?? 40
     private static let seed = environment["FATHOM_MODEL_SEED"].flatMap(UInt64.init) ?? 1
 
     @Test(
