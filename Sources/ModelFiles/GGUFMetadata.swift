@@ -109,14 +109,14 @@ package struct GGUFMetadata: Sendable {
             var got = "\(value.type)"
             if case .array(let array) = value { got = "array of \(array.elementType)" }
             throw ModelFileError(
-                code: .wrongType, message: "\(source): metadata key \(key) is \(got), expected \(expected)")
+                code: .wrongType, message: "\(source): metadata key \(key.prefix(256)) is \(got), expected \(expected)")
         }
         return converted
     }
 
     private func required<T>(_ key: String, _ value: T?) throws(ModelFileError) -> T {
         guard let value else {
-            throw ModelFileError(code: .missingKey, message: "\(source): metadata key \(key) is missing")
+            throw ModelFileError(code: .missingKey, message: "\(source): metadata key \(key.prefix(256)) is missing")
         }
         return value
     }

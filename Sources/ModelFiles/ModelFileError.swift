@@ -44,7 +44,7 @@ package struct ModelFileError: Error, Sendable, CustomStringConvertible {
 
     package init(code: Code, message: String, cause: (any Error)? = nil) {
         self.code = code
-        self.message = message
+        self.message = message.printable
         self.cause = cause
     }
 

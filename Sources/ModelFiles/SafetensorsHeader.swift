@@ -19,6 +19,7 @@ struct SafetensorsHeader {
     enum Limit {
         static let tensors = 1 << 20
         static let dimensions = 16
+        static let tensorNameBytes = 1024
         static let metadataKeys = 1 << 16
     }
 
@@ -73,6 +74,11 @@ struct SafetensorsHeader {
     }
 
     private mutating func readEntry(name: String, start: Int) throws(ModelFileError) {
+        guard name.utf8.count <= Limit.tensorNameBytes else {
+            throw error(
+                .tooLarge, at: start,
+                "a tensor name of \(name.utf8.count) bytes, expected at most \(Limit.tensorNameBytes)")
+        }
         var type: String?
         var shape: [Int]?
         var offsets: [Int]?

@@ -79,7 +79,9 @@ struct SafetensorsIndex {
         {
             throw ModelFileError(
                 code: .missingTensor,
-                message: "\(path): tensor \(missing) is not in \(weightMap[missing] ?? "any shard") as the index says")
+                message:
+                    "\(path): tensor \(missing.prefix(256)) is not in \(weightMap[missing] ?? "any shard") as the index says"
+            )
         }
         return found
     }

@@ -22,7 +22,7 @@ enum CheckpointArchitecture: String, CaseIterable {
         case let other:
             throw ModelToolsError(
                 .unsupported,
-                "\(configuration.path): architecture \(other ?? "missing"), expected one of the Llama, "
+                "\(configuration.path): architecture \((other ?? "missing").prefix(64)), expected one of the Llama, "
                     + "Mistral, Qwen2, Qwen3, DeepSeek-V2/V3, Gemma 3 or BERT classes")
         }
     }

@@ -116,7 +116,7 @@ struct CheckpointMetadata {
         switch try configuration.stringIfPresent("scoring_func") ?? (isThird ? "sigmoid" : "softmax") {
         case "softmax": add("expert_gating_func", 1)
         case "sigmoid": add("expert_gating_func", 2)
-        case let other: throw ModelToolsError(.unsupported, "\(configuration.path): scoring_func \(other)")
+        case let other: throw ModelToolsError(.unsupported, "\(configuration.path): scoring_func \(other.prefix(64))")
         }
     }
 
@@ -155,7 +155,7 @@ struct CheckpointMetadata {
             add("rope.scaling.factor", .float32(Float(try scaling.double("factor"))))
         case "yarn":
             try addYarn(scaling)
-        case let other: throw ModelToolsError(.unsupported, "\(configuration.path): rope scaling \(other)")
+        case let other: throw ModelToolsError(.unsupported, "\(configuration.path): rope scaling \(other.prefix(64))")
         }
     }
 

@@ -60,11 +60,16 @@ struct CheckpointTokenizer {
 
     private mutating func readAddedTokens(_ root: ConfigurationJSON) throws {
         for token in root.value("added_tokens") as? [[String: Any]] ?? [] {
-            guard let content = token["content"] as? String, let id = (token["id"] as? NSNumber)?.intValue else {
+            guard let content = token["content"] as? String, let id = Self.wholeNumber(token["id"]) else {
                 throw ModelToolsError(.malformed, "\(root.path): an added token without content or number")
             }
             try place(content, id, token["special"] as? Bool ?? false ? Kind.control : Kind.userDefined)
         }
+    }
+
+    /// Not `intValue`, which takes something from numbers beyond 64 bits too.
+    private static func wholeNumber(_ value: Any?) -> Int? {
+        (value as? NSNumber).flatMap { Int(exactly: $0.doubleValue) }
     }
 
     private mutating func place(_ token: String, _ id: Int, _ kind: Int32) throws {
@@ -162,7 +167,7 @@ struct CheckpointTokenizer {
         let text = value as? String ?? (value as? [String: Any])?["content"] as? String
         if let text, let id = identifiers[Array(text.utf8)] { return id }
         let number = configuration.value("\(name)_token_id")
-        let id = (number as? NSNumber)?.intValue ?? (number as? [NSNumber])?.first?.intValue
+        let id = Self.wholeNumber(number) ?? Self.wholeNumber((number as? [Any])?.first)
         return id.flatMap { tokens.indices.contains($0) ? $0 : nil }
     }
 

@@ -125,7 +125,7 @@ package struct ModelToolsError: Error, CustomStringConvertible {
 
     package init(_ code: Code, _ message: String) {
         self.code = code
-        self.message = message
+        self.message = message.printable
     }
 
     package var description: String { message }

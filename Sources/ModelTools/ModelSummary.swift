@@ -39,6 +39,8 @@ package struct ModelSummary: Sendable, Equatable, Codable {
     package var kvBytesPerToken: Int
     /// Layers of models that can be described: far above any real one, and few enough to try every cut.
     static let layerBounds = 1...1_024
+    /// Characters of a name that are kept.
+    private static let nameLength = 256
     /// Weight bytes of each layer, and of what comes before and after all.
     var layerByteCounts: [Int]
     var inputByteCount: Int
@@ -64,9 +66,9 @@ package struct ModelSummary: Sendable, Equatable, Codable {
     ) throws {
         let architecture = try metadata.string("general.architecture")
         func int(_ key: String) throws -> Int? { try Self.size(metadata, "\(architecture).\(key)") }
-        self.architecture = architecture
+        self.architecture = architecture.prefix(Self.nameLength).printable
         self.format = format
-        name = try metadata.stringIfPresent("general.name") ?? architecture
+        name = (try metadata.stringIfPresent("general.name") ?? architecture).prefix(Self.nameLength).printable
         fileCount = source.files.count
         layerCount = try metadata.int("\(architecture).block_count")
         guard Self.layerBounds.contains(layerCount) else {

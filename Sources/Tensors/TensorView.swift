@@ -14,21 +14,26 @@ package struct TensorView: @unchecked Sendable {
     /// Factors of the stored values, one for each block of a matrix; nil is none.
     package let scales: BlockScales?
 
+    /// More than any memory holds, and so few that sizes in bytes do not overflow.
+    package static let maxElements = 1 << 56
+
     /// Describes a tensor.
-    /// - Throws: `invalidShape` when a dimension is negative, the product overflows, a row is not whole blocks, the byte
-    ///   count differs from what shape and type need, or `scales` is not for this shape.
+    /// - Throws: `invalidShape` when a dimension is negative, the product is beyond ``maxElements``, a row is not whole
+    ///   blocks, the byte count differs from what shape and type need, or `scales` is not for this shape.
     package init(
         name: String, shape: [Int], elementType: ElementType, bytes: UnsafeRawBufferPointer, owner: AnyObject,
         scales: BlockScales? = nil
     ) throws {
-        var elements = 1
+        // Of an empty tensor the other dimensions are bounded as well: they would take no bytes whatever they said.
+        var bound = 1
         for dimension in shape {
-            let (product, overflow) = elements.multipliedReportingOverflow(by: dimension)
-            guard dimension >= 0, !overflow else {
+            let (product, overflow) = bound.multipliedReportingOverflow(by: max(1, dimension))
+            guard dimension >= 0, !overflow, product <= Self.maxElements else {
                 throw TensorError(code: .invalidShape, message: "tensor \(name): impossible shape \(shape)")
             }
-            elements = product
+            bound = product
         }
+        let elements = shape.contains(0) ? 0 : bound
         guard (shape.last ?? 1) % elementType.blockSize == 0, let expected = elementType.byteCount(elements: elements)
         else {
             throw TensorError(

@@ -75,8 +75,9 @@ struct TokenDecoder: Sendable {
         case .replace(let pattern, let content): return pattern.replacingMatches(in: token, with: content)
         case .strip(let content, let start, let end):
             var scalars = token.unicodeScalars[...]
-            for _ in 0..<start where scalars.first == content { scalars.removeFirst() }
-            for _ in 0..<end where scalars.last == content { scalars.removeLast() }
+            var (start, end) = (start, end)
+            while start > 0, scalars.first == content { (_, start) = (scalars.removeFirst(), start - 1) }
+            while end > 0, scalars.last == content { (_, end) = (scalars.removeLast(), end - 1) }
             return String(scalars)
         case .metaspace(let replacement, let dropsFirst):
             let space = isFirst && dropsFirst ? "" : " "

@@ -1,3 +1,5 @@
+import ModelFiles
+
 /// A vocabulary that no tokeniser can be made of.
 package struct TokenizationError: Error, Sendable, CustomStringConvertible {
     package enum Code: String, Sendable {
@@ -16,7 +18,7 @@ package struct TokenizationError: Error, Sendable, CustomStringConvertible {
 
     package init(code: Code, message: String, cause: (any Error)? = nil) {
         self.code = code
-        self.message = message
+        self.message = message.printable
         self.cause = cause
     }
 

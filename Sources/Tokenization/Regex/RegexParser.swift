@@ -9,6 +9,8 @@ struct RegexParser {
     }
 
     private static let maxSteps = 4096
+    /// No tokeniser's expression comes near; a longer one would be searched for braces again and again.
+    private static let maxScalars = 1 << 16
     static let maxDepth = 32
     private static let maxRepeats = 1000
     /// Repeated groups are compiled once per repetition; bounds what nesting makes of that.
@@ -28,6 +30,7 @@ struct RegexParser {
     /// - Throws: `Failure` for what is not implemented or no regular expression.
     static func compile(_ pattern: String) throws(Failure) -> RegexProgram {
         var parser = RegexParser(pattern)
+        guard parser.scalars.count <= maxScalars else { throw parser.failure("too long") }
         try parser.alternatives()
         guard parser.index == parser.scalars.count else { throw parser.failure("unbalanced )") }
         try parser.emit(.accept)

@@ -1,5 +1,6 @@
 import InferenceCore
 import Kernels
+import ModelFiles
 
 /// The shape of a decoder model: values only, the same whatever architecture and file they come from.
 ///
@@ -184,6 +185,6 @@ package struct ExpertConfiguration: Sendable, Equatable {
 extension InferenceError {
     /// A model this engine cannot run, with what was found and what would be accepted.
     static func unsupported(_ message: String) -> InferenceError {
-        InferenceError(code: .unsupportedModel, message: "this model cannot be served: \(message)")
+        InferenceError(code: .unsupportedModel, message: "this model cannot be served: \(message.printable)")
     }
 }

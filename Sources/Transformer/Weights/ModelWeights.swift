@@ -138,7 +138,8 @@ package struct ModelWeights: Sendable {
                 guard TensorName.outsideLayers.contains(name) else { throw notPart(name) }
                 continue
             }
-            guard model.layers.indices.contains(layer), LayerParts.names(model, layer: layer).contains(TensorName.part(of: name))
+            guard model.layers.indices.contains(layer),
+                LayerParts.names(model, layer: layer).contains(TensorName.part(of: name))
             else { throw notPart(name) }
         }
     }

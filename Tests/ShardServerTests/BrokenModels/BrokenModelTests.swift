@@ -6,12 +6,12 @@ import Testing
 /// Mutants of the tiny checkpoints, through all that a shard and the tools do with a model: each is refused with an error
 /// that says why, or works; none ends the process.
 ///
-/// `FATHOM_MODEL_MUTANTS` sets how many mutants each test tries (default 150) and `FATHOM_MODEL_SEED` where the series
+/// `FATHOM_MODEL_MUTANTS` sets how many mutants each test tries (default 40) and `FATHOM_MODEL_SEED` where the series
 /// begins; a seed has the same mutants in every run. The mutant that ended a process lies in the temporary folder.
 @Suite("Broken models, loaded and converted", .enabled(if: OracleFolder.path != nil), .serialized)
 struct BrokenModelTests {
     private static let environment = ProcessInfo.processInfo.environment
-    private static let count = environment["FATHOM_MODEL_MUTANTS"].flatMap(Int.init) ?? 150
+    private static let count = environment["FATHOM_MODEL_MUTANTS"].flatMap(Int.init) ?? 40
     private static let seed = environment["FATHOM_MODEL_SEED"].flatMap(UInt64.init) ?? 1
 
     @Test(
@@ -47,7 +47,8 @@ struct BrokenModelTests {
         files["generation_config.json"] = Array(#"{"eos_token_id": [1, 2], "bos_token_id": 0}"#.utf8)
         let names = files.keys.sorted()
         try fuzz(name) { random, folder in
-            let chosen = Int.random(in: 0..<3, using: &random) == 0 ? "config.json" : names.randomElement(using: &random)
+            let chosen =
+                Int.random(in: 0..<3, using: &random) == 0 ? "config.json" : names.randomElement(using: &random)
             for (file, bytes) in files {
                 let changed = file == chosen ? try Self.mutated(bytes, of: file, &random) : bytes
                 try Data(changed).write(to: URL(fileURLWithPath: folder + "/" + file))
@@ -103,12 +104,14 @@ struct BrokenModelTests {
 }
 
 /// Where the tiny checkpoints are: in `$FATHOM_ORACLE`, or in `shared/oracle` beside the repository.
-private enum OracleFolder {
+enum OracleFolder {
     static let path: String? = {
         let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
         let beside = repository.deletingLastPathComponent().appendingPathComponent("shared/oracle").path
-        return [ProcessInfo.processInfo.environment["FATHOM_ORACLE"], beside].compactMap { $0.map { $0 + "/architectures" } }
-            .first { FileManager.default.fileExists(atPath: $0) }
+        return [ProcessInfo.processInfo.environment["FATHOM_ORACLE"], beside].compactMap {
+            $0.map { $0 + "/architectures" }
+        }
+        .first { FileManager.default.fileExists(atPath: $0) }
     }()
 }

@@ -127,7 +127,8 @@ extension GGUFDocument {
         let names = [
             "blk.-1.attn_q.weight", "blk.\(Int.max).ffn_down.weight", "blk.\(Int.min).ffn_down.weight", "blk.0.x",
             "blk.99999999999999999999.attn_q.weight", "", "blk..", "blk.1.attn_v.weight.ffn_down", "rope_freqs.weight",
-            "output.weight", "blk.0.attn_q.bias", "blk.0.ffn_down_exps.weight", "blk.0.attn_kv_b.weight",
+            "output.weight", "a\u{1B}[2J\nb", "blk.0.attn_q.bias", "blk.0.ffn_down_exps.weight",
+            "blk.0.attn_kv_b.weight",
         ]
         tensors[index].name = names.randomElement(using: &random) ?? ""
     }

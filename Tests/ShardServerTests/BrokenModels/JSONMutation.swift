@@ -53,9 +53,14 @@ enum JSONMutation {
         let others: [Any] = [
             NSNull(), true, false, "", "a", String(repeating: "x", count: 70_000), [Any](), [String: Any](),
             [[Int.max, -1]], ["a": ["b": NSNull()]], nested(600), ["type": "yarn", "factor": 0],
-            ["rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
-                "original_max_position_embeddings": 8192] as [String: Any],
-            ["type": "Sequence", "normalizers": [["type": "Replace", "pattern": ["Regex": "(a*)*b"], "content": "x"]]],
+            [
+                "rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
+                "original_max_position_embeddings": 8192,
+            ] as [String: Any],
+            [
+                "type": "Sequence",
+                "normalizers": [["type": "Replace", "pattern": ["Regex": "(a*)*b"], "content": "x"]],
+            ],
             ["Regex": "(?:(?:(?:a{1,1000}){1,1000}){1,1000}){1,1000}"], ["weight_block_size": [1e300, -1]],
         ]
         return (Bool.random(using: &random) ? numbers : others).randomElement(using: &random) ?? value

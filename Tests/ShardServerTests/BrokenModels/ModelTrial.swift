@@ -67,7 +67,8 @@ struct ModelTrial {
             case is InferenceError, is ModelFileError, is KernelError, is TokenizationError, is ChatTemplateError,
                 is ModelToolsError, is ConfigurationError, is TensorError:
                 let message = "\(error)"
-                // Names of the file are in it, its contents are not.
+                // Names of the file are in it, its contents and commands to a terminal are not.
+                #expect(!message.unicodeScalars.contains { $0.properties.generalCategory == .control }, "\(comment)")
                 #expect(!message.isEmpty && message.utf8.count < 2_000, "\(comment): \(message.prefix(200))…")
             default: Issue.record(error, "\(comment): an error that names nothing")
             }
