@@ -10,7 +10,9 @@ extension ModelCommand {
         @Argument(help: "Installed models, or folders with a \(ModelManifest.fileName) (default: all installed).")
         var models: [String] = []
 
-        @Option(help: "Public key, a PEM file, that must have signed the manifest.", completion: .file())
+        @Option(
+            help: "Public key, a PEM file, that must have signed the manifest; then files outside of it fail too.",
+            completion: .file())
         var key: String?
 
         func run() throws {
@@ -27,7 +29,9 @@ extension ModelCommand {
                     problems.isEmpty
                         ? "\(name): ok\(Self.signature(manifest, isTrusted: trusted != nil))\n"
                         : problems.map { $0 + "\n" }.joined())
+                // A file that nobody signed may change what the model does: a chat template, a tokeniser's settings.
                 for file in try ModelRegistry.unlistedFiles(folder: folder) {
+                    isIntact = isIntact && trusted == nil
                     Terminal.note("\(folder)/\(file): not in the manifest")
                 }
             }
