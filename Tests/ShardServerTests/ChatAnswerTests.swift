@@ -161,17 +161,6 @@ import WireProtocols
         #expect(try Self.text(model, Self.prompt { $0.messages.append(call) }) == "user:Hi;assistant:;")
     }
 
-    @Test("tools are refused where the template has no place for them; none are no tools")
-    func toolsWithoutPlace() throws {
-        let model = try Self.model("{% for m in messages %}{{ m.role + ':' + m.content + ';' }}{% endfor %}")
-        let failure = #expect(throws: InferenceError.self) {
-            try Self.text(model, Self.prompt { $0.toolsJson = Self.tools })
-        }
-        #expect(failure?.code == .invalidRequest)
-        #expect(failure?.message.contains("no place for tools") == true)
-        #expect(try Self.text(model, Self.prompt { $0.toolsJson = "[]" }) == "user:Hi;")
-    }
-
     @Test("reasoning of earlier turns reaches the template")
     func earlierReasoning() throws {
         let model = try Self.model("{% for m in messages %}{{ m.reasoning_content | default('-') }}{% endfor %}")

@@ -54,12 +54,6 @@ extension ServedModel {
         guard !chat.messages.isEmpty else {
             throw InferenceError(code: .invalidRequest, message: "the chat has no messages")
         }
-        if case .array(let given) = tools, !given.isEmpty, !showsTools(chatTemplate) {
-            throw InferenceError(
-                code: .invalidRequest,
-                message: "the chat template of model \(name) has no place for tools; describe them in a message instead"
-            )
-        }
         var variables: [String: JinjaValue] = [:]
         if !chat.templateVariablesJson.isEmpty {
             guard case .object(let object) = try json(chat.templateVariablesJson, "template_variables_json") else {
@@ -83,11 +77,6 @@ extension ServedModel {
                 code: .invalidRequest, message: "the model's chat template does not accept these messages",
                 cause: error)
         }
-    }
-
-    /// Whether the model would learn of tools. A template that knows how calls are written is given them in any case.
-    private func showsTools(_ template: ChatTemplate) -> Bool {
-        chatFormat.toolCalls != .none || template.source.contains("tools")
     }
 
     private func value(of message: Fathom_Shard_V1_ChatMessage) throws(InferenceError) -> JinjaValue {
