@@ -22,18 +22,20 @@ extension ModelCommand {
             var isIntact = true
             for name in names {
                 let folder = try ModelLocation.folder(name, registry: registry)
-                let problems = try ModelRegistry.verify(folder: folder, trusting: trusted).problems
+                let unlisted = try ModelRegistry.unlistedFiles(folder: folder).map {
+                    "\(folder)/\($0): not in the manifest"
+                }
+                // A file that nobody signed may change what the model does: a chat template, a tokeniser's settings.
+                let problems =
+                    try ModelRegistry.verify(folder: folder, trusting: trusted).problems
+                    + (trusted == nil ? [] : unlisted)
                 isIntact = isIntact && problems.isEmpty
                 let manifest = try ModelManifest.load(path: folder + "/" + ModelManifest.fileName)
                 Terminal.write(
                     problems.isEmpty
                         ? "\(name): ok\(Self.signature(manifest, isTrusted: trusted != nil))\n"
                         : problems.map { $0 + "\n" }.joined())
-                // A file that nobody signed may change what the model does: a chat template, a tokeniser's settings.
-                for file in try ModelRegistry.unlistedFiles(folder: folder) {
-                    isIntact = isIntact && trusted == nil
-                    Terminal.note("\(folder)/\(file): not in the manifest")
-                }
+                if trusted == nil { for line in unlisted { Terminal.note(line) } }
             }
             if names.isEmpty { Terminal.note("No model is installed in \(registry.directory).") }
             if !isIntact { throw ExitCode(1) }
