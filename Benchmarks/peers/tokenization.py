@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tokenising speed beside the `tokenizers` library: one thread, same text, same run.
 
-    Benchmarks/peers/tokenize.py FATHOM TOKENIZER.json|MODEL.gguf...
+    Benchmarks/peers/tokenization.py FATHOM TOKENIZER.json|MODEL.gguf...
 
 Needs `pip install tokenizers` (and `gguf` for GGUF files). The text is about 5 MB of mixed English, code and Chinese,
 made from this repository's own files and a fixed list of sentences, in lines of about 2 KB; both sides get one line per
