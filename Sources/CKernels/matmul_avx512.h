@@ -19,7 +19,10 @@
 // - 1 panel x up to 6 or 8 tokens: 5-16 % slower. For one token 2 panels are slower, 35 GB/s.
 // - 2 panels x up to 5 or 6 tokens: up to 10 % faster with Q8_0 and 2 % with 4 bits when nothing is refined; but more
 //   tokens share a refined block, and at 14 % refined that costs 3-8 %.
-// - A refined block in a second pass that unpacks the weights again: 10-25 % slower than both sums in one.
+// - A refined block in a second pass that unpacks the weights again: 10-25 % slower than both sums in one. For a lone
+//   refined token, a product with the unpacked weights kept (refine_few) is 8-15 % faster where tokens are refined in
+//   different blocks, equal where in the same ones; for two or more it is slower. The table's second row is from
+//   before.
 // - Halved kinds: joining both parts before the token's scale: equal.
 // - Prefetch 2, 4, 6, 8, 12, 16 KiB ahead: 4 to 8 are best with one token, 4 with several. Groups of panels of 128 to
 //   512 KiB: equal.

@@ -47,7 +47,7 @@ package final class ThreadPool: @unchecked Sendable {
         }
     }
 
-    /// Inside a region: waits until every thread has arrived, and sets the claim counter to 0. All threads of the
+    /// Inside a region: waits until every thread has arrived, after which chunks can be claimed anew. All threads of the
     /// region must call it the same number of times.
     package func barrier() { ck_pool_barrier(pool) }
 

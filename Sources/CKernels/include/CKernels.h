@@ -92,8 +92,8 @@ int ck_kind_of_type(uint32_t ggml_type);
 // Activations.
 
 /// The usual refine_ratio. A block is refined when the square of its scale exceeds the row's mean square by this
-/// factor: some 10-15 % of the blocks, which hold 65-80 % of the rounding error of a row (measured on the inputs of
-/// SmolLM2-135M).
+/// factor. At 1.5 those are some 10-15 % of the blocks, which hold 65-80 % of the rounding error of a row (measured on
+/// the inputs of SmolLM2-135M); at 2 fewer. docs/engine-performance.md has what 1.5, 2 and 2.5 cost.
 #define CK_REFINE_RATIO 2.0f
 
 /// One block of 32 quantised activations, one cache line: x[i] ~ scale * q[i], and if refined

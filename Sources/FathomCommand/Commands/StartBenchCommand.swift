@@ -16,7 +16,7 @@ struct StartBench: AsyncParsableCommand {
     @Option(help: "Starts; medians are shown.")
     var repeats = 5
 
-    @Option(name: .customLong("kv-type"), help: "KV cache numbers: f16 or int8.")
+    @Option(name: .customLong("kv-type"), help: "KV cache numbers: f16, int8 or f32.")
     var kvType = "f16"
 
     @Option(name: .customLong("kv-blocks"), help: "KV cache blocks (default: the shard's).")
@@ -30,7 +30,7 @@ struct StartBench: AsyncParsableCommand {
 
     func validate() throws {
         guard KeyValueType(rawValue: kvType) != nil else {
-            throw ValidationError("--kv-type is \(kvType); expected f16 or int8")
+            throw ValidationError("--kv-type is \(kvType); expected f16, int8 or f32")
         }
         for (name, value, range) in [
             ("repeats", repeats, 1...1_000), ("kv-blocks", kvBlocks ?? 1, 1...1 << 24),

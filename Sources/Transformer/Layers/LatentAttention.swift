@@ -91,7 +91,7 @@ struct LatentAttention {
             return step.pool.barrier()
         }
         let (projected, kernels) = (step.scratch.projected.pointer, step.kernels)
-        // The claim counter is used up by the latents before.
+        // The latents have claimed this stretch's chunks; a barrier starts the next.
         step.pool.barrier()
         let input = latents.prepare(tokens: step.tokens, thread: step.thread, pool: step.pool) { token, row in
             kernels.rmsNorm(

@@ -324,7 +324,7 @@ package nonisolated struct Fathom_Shard_V1_Started: Sendable {
 
   package var model: String = String()
 
-  /// SHA-256 of the model file, hex.
+  /// SHA-256 of the model file in hex where a manifest gives it, else a fingerprint of the files that begins with "fp-".
   package var modelDigest: String = String()
 
   /// The seed in force.
