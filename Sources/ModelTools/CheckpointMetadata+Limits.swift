@@ -11,6 +11,8 @@ extension CheckpointMetadata {
         try require("hidden_act", isUsual: architecture == .gemma3 || hasSiLU)
         try require("partial_rotary_factor", isUsual: configuration.doubleIfPresent("partial_rotary_factor") ?? 1 == 1)
         try require("rope truncate", isUsual: ropeScaling?.boolIfPresent("truncate") ?? true)
+        try require(
+            "attn_logit_softcapping", isUsual: configuration.doubleIfPresent("attn_logit_softcapping") == nil)
         switch architecture {
         case .gemma3:
             try require("query_pre_attn_scalar", isUsual: hasUsualScale)

@@ -22,6 +22,9 @@ struct CheckpointMetadata {
         }
         if architecture != .bert {
             add("attention.layer_norm_rms_epsilon", .float32(Float(try configuration.double("rms_norm_eps"))))
+            if let cap = try configuration.doubleIfPresent("final_logit_softcapping") {
+                add("final_logit_softcapping", .float32(Float(cap)))
+            }
             try addRope()
         }
     }

@@ -38,7 +38,19 @@ extension TransformerStage {
                 head.projection.multiply(
                     input, tokens: 0..<rows.count, panels: panels, into: logits.pointer,
                     outputStride: model.vocabularySize)
+                if let cap = model.logitCap { soften(panels, rows: rows.count, cap: cap) }
             }
+        }
+    }
+
+    /// Caps the logits of some panels, of each row: cap * tanh(x / cap), written as cap - 2 cap / (1 + exp(2 x / cap)).
+    private func soften(_ panels: Range<Int>, rows: Int, cap: Float) {
+        let first = panels.lowerBound * PackedMatrix.panelRows
+        let count = min(panels.upperBound * PackedMatrix.panelRows, model.vocabularySize) - first
+        for row in 0..<rows {
+            let values = logits.pointer + row * model.vocabularySize + first
+            _ = kernels.expScaled(values, count: count, shift: 0, factor: 2 / cap, into: values)
+            for index in 0..<count { values[index] = cap - 2 * cap / (1 + values[index]) }
         }
     }
 }

@@ -47,7 +47,10 @@ struct TinyCheckpoint {
     /// A folder of its own with config.json, model.safetensors and expected.json.
     let folder: URL
 
-    init(_ family: String) throws {
+    /// - Parameters:
+    ///   - brokenToken: its embedding is not a number.
+    ///   - changes: of config.json.
+    init(_ family: String, brokenToken: Int? = nil, changes: [String: any Sendable] = [:]) throws {
         let source = Self.descriptions.appendingPathComponent(family)
         folder = FileManager.default.temporaryDirectory.appendingPathComponent("\(family)-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
@@ -55,20 +58,33 @@ struct TinyCheckpoint {
             try FileManager.default.copyItem(
                 at: source.appendingPathComponent(name), to: folder.appendingPathComponent(name))
         }
+        if !changes.isEmpty {
+            let path = folder.appendingPathComponent("config.json")
+            var configuration = try JSONSerialization.jsonObject(with: Data(contentsOf: path)) as? [String: Any] ?? [:]
+            configuration.merge(changes) { $1 }
+            try JSONSerialization.data(withJSONObject: configuration).write(to: path)
+        }
         let tensors = try JSONDecoder().decode(
             [Tensor].self, from: Data(contentsOf: source.appendingPathComponent("tensors.json")))
-        try Self.safetensors(tensors).write(to: folder.appendingPathComponent("model.safetensors"))
+        try Self.safetensors(tensors, brokenToken: brokenToken)
+            .write(to: folder.appendingPathComponent("model.safetensors"))
     }
 
     func remove() { try? FileManager.default.removeItem(at: folder) }
 
-    private static func safetensors(_ tensors: [Tensor]) throws -> Data {
+    private static func safetensors(_ tensors: [Tensor], brokenToken: Int?) throws -> Data {
         var header: [String: Any] = [:]
         var payload = Data()
         // Types with larger elements first, so that all are aligned.
         for tensor in tensors.sorted(by: { $0.type > $1.type }) {
             let start = payload.count
-            payload += tensor.bytes
+            var bytes = tensor.bytes
+            if let brokenToken, tensor.name == "model.embed_tokens.weight" {
+                let rowSize = bytes.count / tensor.shape[0]
+                let nan = Data([UInt8](repeating: 0xFF, count: rowSize))
+                bytes.replaceSubrange(brokenToken * rowSize..<(brokenToken + 1) * rowSize, with: nan)
+            }
+            payload += bytes
             header[tensor.name] = [
                 "dtype": tensor.type, "shape": tensor.shape, "data_offsets": [start, payload.count],
             ]

@@ -101,9 +101,50 @@ struct ModelConfigurationTests {
         #expect(throws: InferenceError.self) {
             try configuration(llama(gemma.merging(["layer_types": "[\"full_attention\"]"]) { $1 }))
         }
-        #expect(throws: InferenceError.self) {
-            try configuration(llama(gemma.merging(["final_logit_softcapping": "30"]) { $1 }))
+    }
+
+    @Test("a cap of the logits is read from both formats, one of attention scores is refused by name")
+    func caps() throws {
+        #expect(try configuration(llama()).logitCap == nil)
+        #expect(
+            try configuration(llama(["final_logit_softcapping": "30", "attn_logit_softcapping": "null"])).logitCap == 30
+        )
+        for impossible in ["0", "-1", "1e39"] {
+            #expect(throws: InferenceError.self) {
+                try configuration(llama(["final_logit_softcapping": impossible]))
+            }
         }
+        let refused = #expect(throws: InferenceError.self) {
+            try configuration(llama(["attn_logit_softcapping": "50"]))
+        }
+        #expect(refused?.code == .unsupportedModel && refused?.message.contains("attn_logit_softcapping 50") == true)
+
+        func gguf(_ more: [String: GGUFValue]) throws -> ModelConfiguration {
+            let values: [String: GGUFValue] = [
+                "general.architecture": .string("gemma3"), "gemma3.context_length": .uint32(512),
+                "gemma3.embedding_length": .uint32(64), "gemma3.block_count": .uint32(2),
+                "gemma3.feed_forward_length": .uint32(128), "gemma3.attention.head_count": .uint32(4),
+                "gemma3.attention.layer_norm_rms_epsilon": .float32(1e-6), "gemma3.vocab_size": .uint32(99),
+                "gemma3.attention.sliding_window": .uint32(16),
+            ]
+            return try ModelConfiguration(metadata: GGUFMetadata(values.merging(more) { $1 }))
+        }
+        #expect(try gguf([:]).logitCap == nil)
+        #expect(try gguf(["gemma3.final_logit_softcapping": .float32(0)]).logitCap == nil)
+        #expect(try gguf(["gemma3.final_logit_softcapping": .float32(20)]).logitCap == 20)
+        let error = #expect(throws: InferenceError.self) {
+            try gguf(["gemma3.attn_logit_softcapping": .float32(50)])
+        }
+        #expect(error?.message.contains("attn_logit_softcapping") == true)
+    }
+
+    @Test("a context of one token, which leaves none to generate, is refused with the reason")
+    func shortContext() throws {
+        let error = #expect(throws: InferenceError.self) {
+            try configuration(llama(["max_position_embeddings": "1"]))
+        }
+        #expect(error?.code == .unsupportedModel && error?.message.contains("context length 1") == true)
+        #expect(try configuration(llama(["max_position_embeddings": "2"])).maxContextTokens == 2)
     }
 
     @Test(
@@ -114,6 +155,7 @@ struct ModelConfigurationTests {
             ["num_hidden_layers": "-1"], ["hidden_size": "1e300"], ["hidden_size": "9007199254740992"],
             ["head_dim": "4611686018427387904"], ["head_dim": "0"], ["head_dim": "15"], ["vocab_size": "1e12"],
             ["vocab_size": "2.5"], ["vocab_size": "\"512\""], ["max_position_embeddings": "0"],
+            ["max_position_embeddings": "1"],
             ["rms_norm_eps": "-1"], ["rope_theta": "0"], ["rope_theta": "1e999"], ["hidden_act": "\"relu\""],
             ["partial_rotary_factor": "2"], ["rope_scaling": "{\"type\": \"linear\", \"factor\": 0}"],
             ["rope_scaling": "{\"type\": \"yarn\", \"factor\": -4}"], ["rope_scaling": "{\"type\": \"linear\"}"],

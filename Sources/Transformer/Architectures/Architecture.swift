@@ -37,6 +37,8 @@ extension Architecture {
             normEpsilon: Float(try config.float("rms_norm_eps")), attention: attention,
             feedForwardWidth: try config.int("intermediate_size"), rotary: rotary)
         model.activation = try config.activation()
+        try refuseScoreCap(config.floatIfPresent("attn_logit_softcapping"))
+        model.logitCap = try config.floatIfPresent("final_logit_softcapping").map { Float($0) }
         return model
     }
 
@@ -44,12 +46,22 @@ extension Architecture {
     static func common(
         _ metadata: ArchitectureMetadata, attention: AttentionConfiguration, rotary: [RotaryConfiguration]
     ) throws -> ModelConfiguration {
-        ModelConfiguration(
+        try refuseScoreCap(metadata.floatIfPresent("attn_logit_softcapping"))
+        var model = ModelConfiguration(
             architecture: name, name: try metadata.modelName, layerCount: try metadata.int("block_count"),
             modelWidth: try metadata.int("embedding_length"), vocabularySize: try metadata.vocabularySize,
             maxContextTokens: try metadata.int("context_length"),
             normEpsilon: Float(try metadata.float("attention.layer_norm_rms_epsilon")), attention: attention,
             feedForwardWidth: try metadata.int("feed_forward_length"), rotary: rotary)
+        // Converters write 0 for none.
+        model.logitCap = try metadata.floatIfPresent("final_logit_softcapping").flatMap { $0 == 0 ? nil : Float($0) }
+        return model
+    }
+
+    /// Attention scores are not capped here: a model that needs it would compute something else.
+    private static func refuseScoreCap(_ cap: Double?) throws {
+        guard let cap, cap != 0 else { return }
+        throw InferenceError.unsupported("attn_logit_softcapping \(cap) (expected: none)")
     }
 }
 

@@ -84,9 +84,6 @@ enum Gemma3: Architecture {
     }
 
     private static func refuseWhatIsNotComputed(_ config: HuggingFaceConfiguration) throws {
-        for key in ["attn_logit_softcapping", "final_logit_softcapping"] where try config.floatIfPresent(key) != nil {
-            throw InferenceError.unsupported("\(key) (expected: null)")
-        }
         if try config.boolIfPresent("use_bidirectional_attention") ?? false {
             throw InferenceError.unsupported("use_bidirectional_attention (expected: false)")
         }

@@ -9,7 +9,9 @@ extension ModelConfiguration {
         static let heads = 1...1_024
         static let headWidth = 1...1_024
         static let vocabulary = 1...1_048_576
-        static let context = 1...1_048_576
+        static let window = 1...1_048_576
+        /// A prompt of one token, and one more.
+        static let context = 2...1_048_576
         static let experts = 1...4_096
     }
 
@@ -23,6 +25,9 @@ extension ModelConfiguration {
         guard normEpsilon >= 0, normEpsilon.isFinite, embeddingScale.isFinite else {
             throw InferenceError.unsupported("norm epsilon \(normEpsilon), embedding scale \(embeddingScale)")
         }
+        if let logitCap, !(logitCap > 0 && logitCap.isFinite) {
+            throw InferenceError.unsupported("final_logit_softcapping \(logitCap) (expected: more than 0, or none)")
+        }
         switch attention {
         case .grouped(let grouped): try grouped.validate()
         case .latent(let latent): try latent.validate()
@@ -30,7 +35,7 @@ extension ModelConfiguration {
         try experts?.validate()
         for rope in rotary { try rope.validate(headWidth: rotatedHeadWidth) }
         for layer in layers {
-            if let window = layer.window { try Self.require("sliding window", window, in: Bounds.context) }
+            if let window = layer.window { try Self.require("sliding window", window, in: Bounds.window) }
             guard rotary.indices.contains(layer.rotaryIndex) else {
                 throw InferenceError.unsupported("a layer without a rotary embedding")
             }

@@ -28,6 +28,8 @@ package struct ModelConfiguration: Sendable, Equatable {
     package var experts: ExpertConfiguration?
     /// Multiplies the token embedding.
     package var embeddingScale: Float
+    /// Logits go through `cap * tanh(logit / cap)`; nil: as they are.
+    package var logitCap: Float?
     /// Whether attention and feed-forward results are normalised before they are added.
     package var hasPostNorms: Bool
     /// The rotary embeddings that layers choose from, at least one.
