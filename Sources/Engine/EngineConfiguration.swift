@@ -14,9 +14,11 @@ package struct EngineConfiguration: Sendable {
     package var endOfGenerationTokenIDs: Set<TokenID>
     /// The idle engine generates a token through all stages this often.
     package var heartbeatInterval: Duration
-    /// A step without an answer for this long fails the epoch.
+    /// A step without an answer for this long ends the epoch.
     package var stepTimeout: Duration
-    /// What the heartbeat's one-token prompt is.
+    /// How long sequences wait for a lost link to come back; zero: they fail at once.
+    package var relinkTimeout: Duration
+    /// What the heartbeat's one-token prompt is, unless the model computes nothing from it.
     package var heartbeatTokenID: TokenID
     /// Whether requests of one tenant share the KV of common prefixes.
     package var reusesPrefixes: Bool
@@ -26,6 +28,8 @@ package struct EngineConfiguration: Sendable {
     /// long as it takes.
     package var prefillShare: Double?
 
+    /// Time for a stage to start again and read its layers; a caller's deadline may be earlier.
+    package static let defaultRelinkTimeout = Duration.seconds(30)
     /// A chunk at most doubles a running stream's gap, and a bit.
     package static let defaultPrefillShare = 1.25
     /// Guesses a step carries for nearly nothing: up to 8 tokens share each load of the weights.
@@ -35,6 +39,7 @@ package struct EngineConfiguration: Sendable {
         maxBatchedTokens: Int = 512, maxRunningSequences: Int = 64, maxWaitingSequences: Int = 256,
         stageCount: Int = 1, endOfGenerationTokenIDs: Set<TokenID> = [],
         heartbeatInterval: Duration = .milliseconds(500), stepTimeout: Duration = .seconds(10),
+        relinkTimeout: Duration = EngineConfiguration.defaultRelinkTimeout,
         heartbeatTokenID: TokenID = 0, reusesPrefixes: Bool = true,
         maxDraftTokens: Int = EngineConfiguration.defaultMaxDraftTokens,
         prefillShare: Double? = EngineConfiguration.defaultPrefillShare
@@ -46,6 +51,7 @@ package struct EngineConfiguration: Sendable {
         self.endOfGenerationTokenIDs = endOfGenerationTokenIDs
         self.heartbeatInterval = heartbeatInterval
         self.stepTimeout = stepTimeout
+        self.relinkTimeout = relinkTimeout
         self.heartbeatTokenID = heartbeatTokenID
         self.reusesPrefixes = reusesPrefixes
         self.maxDraftTokens = maxDraftTokens
@@ -95,13 +101,19 @@ package struct EngineGeneration: Sendable {
 package struct EngineStatus: Sendable {
     /// Whether all stages are linked.
     package var isLinked = false
-    /// When a token, of a prompt or generated, last went through all stages; nil: never.
+    /// Whether the model computes no finite number, whatever it is asked.
+    package var isBroken = false
+    /// When a token, of a prompt or generated, last went through all stages; nil: never yet with finite numbers.
     package var lastTokenTime: ContinuousClock.Instant?
     package var runningSequences = 0
     package var waitingSequences = 0
     package var kvBlocksUsed = 0
     package var kvBlocksTotal = 0
     package var preemptions = 0
+    /// Sequences that ended because their numbers were not finite.
+    package var notFiniteSequences = 0
+    /// Sequences that were computed again because a link was lost.
+    package var requeuedSequences = 0
     /// KV cache blocks whose content is known, held or not.
     package var kvBlocksCached = 0
     /// Tokens of admitted sequences that could have come from the prefix cache, and those that did.

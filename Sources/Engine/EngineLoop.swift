@@ -7,6 +7,8 @@ final class EngineLoop {
         var request: EngineRequest
         var continuation: AsyncStream<EngineEvent>.Continuation
         var hasStarted = false
+        /// Links lost while it was in a step.
+        var lossCount = 0
     }
 
     /// A step that the later stages have not answered.
@@ -21,6 +23,8 @@ final class EngineLoop {
 
     /// Internal sequences have ids with this bit, so that they are the youngest and never get in the way.
     private static let heartbeatBit: UInt64 = 1 << 63
+    /// A sequence that was in a step so many times when the link was lost may be what loses it.
+    private static let maxLossCount = 3
 
     private let runner: StageRunner
     private let link: (any PipelineLink)?
@@ -38,6 +42,9 @@ final class EngineLoop {
     private var epoch: UInt64?
     private var heartbeat: SequenceID?
     private var heartbeatCount: UInt64 = 0
+    private var probe: HeartbeatProbe
+    /// While the link is lost: until when sequences wait for it, and why it was lost.
+    private var loss: (deadline: ContinuousClock.Instant, error: InferenceError)?
     private var nextHeartbeat = ContinuousClock.now
     /// No open request's deadline is before this.
     private var earliestDeadline: ContinuousClock.Instant?
@@ -56,6 +63,7 @@ final class EngineLoop {
         self.onStep = onStep
         scheduler = Scheduler(configuration: limits)
         stepCost = StepCost(prefillShare: configuration.prefillShare)
+        probe = HeartbeatProbe(first: configuration.heartbeatTokenID, vocabularySize: limits.vocabularySize)
         status.kvBlocksTotal = limits.kvBlockCount
     }
 
@@ -66,6 +74,7 @@ final class EngineLoop {
             let now = ContinuousClock.now
             expireDeadlines(now)
             checkWatchdog(now)
+            checkLoss(now)
             beat(now)
             step()
             publish()
@@ -87,6 +96,7 @@ final class EngineLoop {
         if heartbeat != nil || !scheduler.isIdle { wake = now + configuration.stepTimeout }
         if let oldest = pending.first { wake = min(wake, oldest.start + configuration.stepTimeout) }
         if let earliestDeadline { wake = min(wake, earliestDeadline) }
+        if let loss { wake = min(wake, loss.deadline) }
         if let drainDeadline { wake = min(wake, drainDeadline) }
         return wake
     }
@@ -135,15 +145,16 @@ final class EngineLoop {
     private func handle(_ event: PipelineEvent) {
         switch event {
         case .up(let newEpoch):
-            if epoch != nil { failEpoch(InferenceError(code: .shardUnavailable, message: "the pipeline began anew")) }
+            if epoch != nil { loseEpoch(InferenceError(code: .shardUnavailable, message: "the pipeline began anew")) }
             epoch = newEpoch
+            loss = nil
             nextHeartbeat = .now
         case .results(let resultEpoch, let stepID, let results, let computeMicroseconds):
             guard resultEpoch == epoch else { return }
             status.laterComputeTime += .microseconds(Int64(clamping: computeMicroseconds))
             apply(stepID: stepID, results)
         case .down(let downEpoch, let error):
-            if downEpoch == epoch { failEpoch(error) }
+            if downEpoch == epoch { loseEpoch(error) }
         }
     }
 
@@ -157,48 +168,75 @@ final class EngineLoop {
                 stepID: batch.stepID, start: start, tokens: batch.tokenCount, sequences: batch.sequences.count,
                 prefillTokens: batch.prefillTokenCount)
             pending.append(shape)
+            let output: StageRunner.Output
             do {
-                let output = try runner.run(batch)
-                let computeDuration = start.duration(to: .now)
-                pending[pending.count - 1].computeDuration = computeDuration
-                status.computeTime += computeDuration
-                stepCost.note(computeDuration, tokens: shape.tokens, prefillTokens: shape.prefillTokens)
-                switch output {
-                case .results(let results):
-                    apply(stepID: batch.stepID, results)
-                    // One step, then a look at the mailbox: cancellation takes effect within a step.
-                    return
-                case .hidden(let hidden):
-                    guard let link, let epoch else { return }
-                    try link.send(batch, hidden: hidden, epoch: epoch)
-                }
+                output = try runner.run(batch)
             } catch {
-                let failure =
-                    (error as? InferenceError)
-                    ?? InferenceError(
-                        code: .internalError, message: "step \(batch.stepID) failed on the first stage", cause: error)
-                abandonEpoch(failure)
+                failStep(batch, error)
                 return
             }
+            let computeDuration = start.duration(to: .now)
+            pending[pending.count - 1].computeDuration = computeDuration
+            status.computeTime += computeDuration
+            stepCost.note(computeDuration, tokens: shape.tokens, prefillTokens: shape.prefillTokens)
+            switch output {
+            case .results(let results):
+                apply(stepID: batch.stepID, results)
+                // One step, then a look at the mailbox: cancellation takes effect within a step.
+                return
+            case .hidden(let hidden):
+                guard let link, let epoch else { return }
+                do {
+                    try link.send(batch, hidden: hidden, epoch: epoch)
+                } catch {
+                    abandonEpoch(Self.failure(error, "step \(batch.stepID) could not be sent"))
+                    return
+                }
+            }
         }
+    }
+
+    /// This stage cannot run a step: its sequences end. The other stages know nothing of it, and other sequences have
+    /// their KV as it was.
+    private func failStep(_ batch: StepBatch, _ error: any Error) {
+        pending.removeLast()
+        let failure = Self.failure(error, "step \(batch.stepID) failed on the first stage")
+        for id in scheduler.abandon(batch) {
+            if id == heartbeat {
+                heartbeat = nil
+                nextHeartbeat = .now + configuration.heartbeatInterval
+            }
+            close(id, with: .failed(failure))
+        }
+    }
+
+    private static func failure(_ error: any Error, _ what: String) -> InferenceError {
+        (error as? InferenceError) ?? InferenceError(code: .internalError, message: what, cause: error)
     }
 
     private func apply(stepID: UInt64, _ results: [SequenceResult]) {
         do {
             let updates = try scheduler.apply(stepID: stepID, results: results)
-            finishPending(stepID)
+            let isProven = results.contains { $0.failure == nil }
+            if isProven {
+                probe.succeeded()
+                status.isBroken = false
+            }
+            finishPending(stepID, isProven: isProven)
             for update in updates { deliver(update) }
         } catch {
             abandonEpoch(error)
         }
     }
 
-    private func finishPending(_ stepID: UInt64) {
+    /// - Parameter isProven: whether the step computed something that is a number.
+    private func finishPending(_ stepID: UInt64, isProven: Bool) {
         guard let first = pending.first, first.stepID == stepID else { return }
         pending.removeFirst()
         let now = ContinuousClock.now
         status.steps += 1
-        status.lastTokenTime = now
+        // The stages answer also when a prompt's numbers are broken; that the model can compute, it must have shown once.
+        if isProven || status.lastTokenTime != nil { status.lastTokenTime = now }
         nextHeartbeat = now + configuration.heartbeatInterval
         onStep(
             StepMetrics(
@@ -209,6 +247,16 @@ final class EngineLoop {
     private func deliver(_ update: SequenceUpdate) {
         if update.sequenceID == heartbeat {
             heartbeat = nil
+            if update.failure != nil {
+                status.isBroken = probe.failed()
+                // The next probe goes at once: somebody may be waiting to learn whether the model is any good.
+                if !status.isBroken { nextHeartbeat = .now }
+            }
+            return
+        }
+        if let failure = update.failure {
+            if failure != .refused { status.notFiniteSequences += 1 }
+            close(update.sequenceID, with: .failed(InferenceError(failure)))
             return
         }
         guard let entry = open[update.sequenceID] else { return }
@@ -254,19 +302,47 @@ final class EngineLoop {
                 message: "step \(oldest.stepID) was not answered within \(configuration.stepTimeout)"))
     }
 
+    /// Gives up on a link that does not come back.
+    private func checkLoss(_ now: ContinuousClock.Instant) {
+        guard let loss, now >= loss.deadline else { return }
+        self.loss = nil
+        failEverything(loss.error)
+    }
+
     /// Ends the epoch from this side.
     private func abandonEpoch(_ error: InferenceError) {
         if let epoch { link?.invalidate(epoch: epoch, reason: error) }
-        failEpoch(error)
+        loseEpoch(error)
     }
 
-    /// The stages' KV is lost, or out of step with the scheduler: all sequences fail, waiting ones too, because nobody
-    /// knows when the stages come back and a caller may have another replica group to go to.
-    private func failEpoch(_ error: InferenceError) {
+    /// The stages' KV is lost, or out of step with the scheduler: sequences wait for the stages to come back and are then
+    /// computed again from their tokens, which changes no token to come. They wait for `relinkTimeout` at most, and none
+    /// longer than its deadline.
+    private func loseEpoch(_ error: InferenceError) {
         epoch = nil
-        failEverything(error)
+        if let heartbeat { scheduler.cancel(heartbeat) }
+        heartbeat = nil
+        let interrupted = scheduler.running.filter { $0.stepInFlight != nil && open[$0.id] != nil }.map(\.id)
+        scheduler.requeueAll()
+        pending.removeAll()
         runner.reset()
         nextHeartbeat = .now + configuration.heartbeatInterval
+        status.requeuedSequences += interrupted.count
+        for id in interrupted { noteLoss(id, error) }
+        guard link != nil else { return }
+        if configuration.relinkTimeout == .zero {
+            failEverything(error)
+        } else {
+            loss = (.now + configuration.relinkTimeout, error)
+        }
+    }
+
+    /// A sequence must not lose the link for the others for ever.
+    private func noteLoss(_ id: SequenceID, _ error: InferenceError) {
+        open[id]?.lossCount += 1
+        guard let entry = open[id], entry.lossCount > Self.maxLossCount else { return }
+        scheduler.cancel(id)
+        close(id, with: .failed(error))
     }
 
     private func failEverything(_ error: InferenceError) {
@@ -288,7 +364,7 @@ final class EngineLoop {
         let sampling = SamplingParameters(maxTokens: 1, temperature: 0)
         do {
             try scheduler.add(
-                id, tenant: "", promptTokenIDs: [configuration.heartbeatTokenID], sampling: sampling)
+                id, tenant: "", promptTokenIDs: [probe.tokenID], sampling: sampling)
             heartbeat = id
         } catch {
             // An idle scheduler takes a one-token request; not doing so shows as a missing heartbeat.

@@ -19,6 +19,8 @@ package final class StageRunner {
         var promptTokenID: TokenID?
         /// The guess that follows this row; what is sampled here decides about it.
         var draftTokenID: TokenID?
+        /// Whether the row's own token is a guess.
+        var isGuess = false
     }
 
     package let stage: any ModelStage
@@ -59,6 +61,8 @@ package final class StageRunner {
     ///   - batch: checked here against the stage's limits, because it may come from another process.
     ///   - incoming: hidden states of the stage before, f32 little-endian, `hiddenByteCount(of:)` bytes; nil on the first
     ///     stage.
+    /// What concerns one sequence alone is said in its result: see `SequenceFailure`.
+    ///
     /// - Throws: `invalidRequest` when the batch does not fit the stage, and what the stage throws.
     package func run(_ batch: StepBatch, incoming: UnsafeRawBufferPointer? = nil) throws -> Output {
         try validate(batch)
@@ -112,35 +116,46 @@ package final class StageRunner {
     // MARK: - The last stage
 
     private func sample(_ batch: StepBatch, hidden: UnsafeBufferPointer<Float>) throws -> [SequenceResult] {
+        var results = batch.sequences.map { SequenceResult(sequenceID: $0.sequenceID) }
         var rows: [Int] = []
         var wanted: [LogitRow] = []
         var firstRow = 0
         for (index, step) in batch.sequences.enumerated() {
-            try noteHistory(of: step)
             let rowCount = step.tokenIDs.count
+            defer { firstRow += rowCount }
+            results[index].failure = failure(of: step, firstRow: firstRow, hidden: hidden)
+            guard results[index].failure == nil else { continue }
             for offset in 0..<step.promptLogprobCount {
                 rows.append(firstRow + offset)
                 let token = offset + 1 < rowCount ? step.tokenIDs[offset + 1] : step.nextTokenID
                 wanted.append(LogitRow(sequenceIndex: index, promptTokenID: token))
             }
-            if step.sample {
-                let firstSampled = rowCount - 1 - step.draftCount
-                for offset in firstSampled..<rowCount {
-                    rows.append(firstRow + offset)
-                    let draft = offset + 1 < rowCount ? step.tokenIDs[offset + 1] : nil
-                    wanted.append(LogitRow(sequenceIndex: index, draftTokenID: draft))
-                }
+            guard step.sample else { continue }
+            let lastKnown = rowCount - 1 - step.draftCount
+            for offset in lastKnown..<rowCount {
+                rows.append(firstRow + offset)
+                let draft = offset + 1 < rowCount ? step.tokenIDs[offset + 1] : nil
+                wanted.append(LogitRow(sequenceIndex: index, draftTokenID: draft, isGuess: offset > lastKnown))
             }
-            firstRow += rowCount
         }
-        var results = batch.sequences.map { SequenceResult(sequenceID: $0.sequenceID) }
         guard !rows.isEmpty else { return results }
         // Rows after a wrong guess continue a text that is not.
         var isRefuted = Array(repeating: false, count: results.count)
         try stage.withLogits(rows: rows, hidden: hidden) { index, logits in
             let row = wanted[index]
-            guard !isRefuted[row.sequenceIndex] else { return }
-            try answer(batch.sequences[row.sequenceIndex], row, logits, &results[row.sequenceIndex])
+            guard !isRefuted[row.sequenceIndex], results[row.sequenceIndex].failure == nil else { return }
+            let step = batch.sequences[row.sequenceIndex]
+            // A guess that was right but has no numbers is left to a step of its own.
+            let isNumber = !row.isGuess || firstNotFinite(rows[index]..<rows[index] + 1, of: hidden) == nil
+            guard isNumber, answer(step, row, logits, &results[row.sequenceIndex]) else {
+                if row.isGuess {
+                    isRefuted[row.sequenceIndex] = true
+                } else {
+                    results[row.sequenceIndex].failure = .notFinite(
+                        position: step.startPosition + step.tokenIDs.count - step.draftCount)
+                }
+                return
+            }
             if let draft = row.draftTokenID, results[row.sequenceIndex].sampled.last?.tokenID != draft {
                 isRefuted[row.sequenceIndex] = true
             }
@@ -148,35 +163,78 @@ package final class StageRunner {
         return results
     }
 
+    /// What keeps a sequence from going on, before its logits are looked at.
+    ///
+    /// Every row is looked at that is not a guess, also those whose logits nobody wants: the KV cache holds a bound in place
+    /// of what is no finite number, and later tokens would be computed from that.
+    private func failure(
+        of step: SequenceStep, firstRow: Int, hidden: UnsafeBufferPointer<Float>
+    ) -> SequenceFailure? {
+        guard noteHistory(of: step) else { return .refused }
+        let known = firstRow..<firstRow + step.tokenIDs.count - step.draftCount
+        return firstNotFinite(known, of: hidden).map { .notFinite(position: step.startPosition + $0 - firstRow) }
+    }
+
+    /// The first of these rows that is no finite number throughout.
+    private func firstNotFinite(_ rows: Range<Int>, of hidden: UnsafeBufferPointer<Float>) -> Int? {
+        let width = stage.modelWidth
+        return rows.first { !UnsafeBufferPointer(rebasing: hidden[$0 * width..<($0 + 1) * width]).areFinite }
+    }
+
     /// Starts or continues the sampler of a sequence.
-    private func noteHistory(of step: SequenceStep) throws(InferenceError) {
+    ///
+    /// - Returns: false for one that is unknown and came without parameters, or with parameters out of range: one more
+    ///   than are ever in use counts as unknown.
+    private func noteHistory(of step: SequenceStep) -> Bool {
         let id = step.sequenceID
         if let parameters = step.sampling {
-            try parameters.validate(vocabularySize: stage.vocabularySize)
-            guard samplers.count < Self.maxSamplers else {
-                throw InferenceError(code: .internalError, message: "\(samplers.count) sequences were never released")
-            }
+            guard samplers.count < Self.maxSamplers,
+                (try? parameters.validate(vocabularySize: stage.vocabularySize)) != nil
+            else { return false }
             samplers[id] = Sampler(parameters: parameters, generatedCount: step.generatedCount)
             samplers[id]?.observe(step.historyTokenIDs)
         }
-        guard samplers[id] != nil else {
-            throw InferenceError(code: .invalidRequest, message: "\(id) is unknown and came without parameters")
-        }
+        guard samplers[id] != nil else { return false }
         samplers[id]?.observe(step.tokenIDs)
+        return true
     }
 
+    /// - Returns: false when no logit is a finite number.
     private func answer(
         _ step: SequenceStep, _ row: LogitRow, _ logits: UnsafeMutableBufferPointer<Float>,
         _ result: inout SequenceResult
-    ) throws(InferenceError) {
+    ) -> Bool {
         if let token = row.promptTokenID {
             let topCount = samplers[step.sequenceID]?.parameters.promptLogprobs ?? 0
-            result.promptLogprobs.append(Sampler.logprobs(UnsafeBufferPointer(logits), of: token, topCount: topCount))
-            return
+            let raw = UnsafeBufferPointer(logits)
+            guard let logprob = Sampler.logprobs(raw, of: token, topCount: topCount) else { return false }
+            result.promptLogprobs.append(logprob)
+            return true
         }
         let position = step.startPosition + step.tokenIDs.count - step.draftCount + result.sampled.count
-        if let sampled = try samplers[step.sequenceID]?.sample(logits, position: position, scratch: &scratch) {
-            result.sampled.append(SampledToken(tokenID: sampled.tokenID, logprob: sampled.logprob))
+        guard let sampled = samplers[step.sequenceID]?.sample(logits, position: position, scratch: &scratch) else {
+            return false
         }
+        result.sampled.append(SampledToken(tokenID: sampled.tokenID, logprob: sampled.logprob))
+        return true
+    }
+}
+
+extension UnsafeBufferPointer<Float> {
+    /// Whether every value is a finite number; one pass, eight values at a time.
+    fileprivate var areFinite: Bool {
+        // Zero times a finite number is zero, and stays so in a sum; anything else makes it NaN.
+        var sum = SIMD8<Float>()
+        var index = 0
+        while index + 8 <= count {
+            sum += UnsafeRawPointer(baseAddress.unsafelyUnwrapped + index).loadUnaligned(as: SIMD8<Float>.self) * 0
+            index += 8
+        }
+        var rest = sum.sum()
+        while index < count {
+            rest += self[index] * 0
+            index += 1
+        }
+        return rest == 0
     }
 }

@@ -167,6 +167,20 @@ package struct BlockManager: Sendable {
         return contentIDs[Int(block)]
     }
 
+    /// Forgets what these blocks hold, because it is not what it should be; who holds them keeps them.
+    package mutating func forgetContents(of blocks: some Swift.Sequence<Int32>) {
+        for block in blocks {
+            let index = Int(block)
+            guard let content = contents[index] else { continue }
+            blockOfContent[content] = nil
+            contents[index] = nil
+            if referenceCounts[index] == 0 {
+                reusable.remove(block)
+                freeBlocks.append(block)
+            }
+        }
+    }
+
     /// Forgets what the blocks hold: the stages lost it.
     package mutating func forgetContents() {
         while let block = evict() { freeBlocks.append(block) }

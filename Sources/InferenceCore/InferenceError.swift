@@ -30,6 +30,8 @@ package struct InferenceError: Error, Sendable, CustomStringConvertible {
         case unsupportedModel
         /// The model file does not hold what it should.
         case dataLoss
+        /// The model computed no finite number for this sequence.
+        case notFinite
         /// A defect of this program.
         case internalError
     }

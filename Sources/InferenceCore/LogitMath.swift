@@ -1,10 +1,12 @@
 /// Vector arithmetic over one row of logits, in a fixed order whatever the machine.
 ///
+/// A logit that is no finite number counts as -infinity: its token is never chosen, and changes nothing for the others.
+///
 /// Written with SIMD types of the standard library: no fused multiply-add is formed, so every machine rounds alike.
 enum LogitMath {
     private typealias Lanes = SIMD8<Float>
 
-    /// e^x for each lane, relative error below 2e-7; 0 below -87. `x` must be at most 0.
+    /// e^x for each lane, relative error below 2e-7; 0 below -87 and for what is not at most 0, NaN among it.
     private static func exp(_ x: Lanes) -> Lanes {
         // Adding 1.5 * 2^23 rounds to an integer, which then sits in the low bits of the sum.
         let rounder = Lanes(repeating: 12_582_912)
@@ -21,35 +23,35 @@ enum LogitMath {
         p = p * r * r + r + 1
         let exponent = unsafeBitCast(shifted, to: SIMD8<Int32>.self) &<< 23
         let result = unsafeBitCast(unsafeBitCast(p, to: SIMD8<Int32>.self) &+ exponent, to: Lanes.self)
-        return result.replacing(with: 0, where: x .< -87)
+        return Lanes.zero.replacing(with: result, where: (x .>= -87) .& (x .<= 0))
     }
 
     private static func load(_ values: UnsafePointer<Float>) -> Lanes {
         UnsafeRawPointer(values).loadUnaligned(as: Lanes.self)
     }
 
-    /// The largest value, NaN ignored; -infinity for an empty row.
+    /// The largest finite value; -infinity where there is none.
     static func maximum(_ logits: UnsafeBufferPointer<Float>) -> Float {
         guard let base = logits.baseAddress else { return -.infinity }
         var lanes = Lanes(repeating: -.infinity)
         var index = 0
         while index + 8 <= logits.count {
             let values = load(base + index)
-            lanes.replace(with: values, where: values .> lanes)
+            lanes.replace(with: values, where: (values .> lanes) .& (values .< .infinity))
             index += 8
         }
         var best = -Float.infinity
         for lane in 0..<8 where lanes[lane] > best { best = lanes[lane] }
         while index < logits.count {
-            if base[index] > best { best = base[index] }
+            if base[index] > best, base[index] < .infinity { best = base[index] }
             index += 1
         }
         return best
     }
 
-    /// The first index of the largest value.
+    /// The first index of the largest finite value.
     ///
-    /// - Returns: nil when no value is above -infinity.
+    /// - Returns: nil when no value is finite.
     static func argmax(_ logits: UnsafeBufferPointer<Float>) -> Int? {
         let best = maximum(logits)
         guard best > -.infinity else { return nil }
@@ -59,8 +61,8 @@ enum LogitMath {
     /// Sum of e^((logit - maximum) * scale), accumulated in Double in order of index (eight interleaved sums).
     ///
     /// - Parameters:
-    ///   - maximum: the largest logit.
-    ///   - scale: more than 0; 1 / temperature.
+    ///   - maximum: the largest finite logit.
+    ///   - scale: more than 0, finite; 1 / temperature.
     ///   - weights: receives each term when given; at least as long as the row.
     static func exponentialSum(
         _ logits: UnsafeBufferPointer<Float>, maximum: Float, scale: Float, weights: UnsafeMutablePointer<Float>? = nil

@@ -6,6 +6,9 @@
 /// Order of operations, as in vLLM: log-probabilities are taken from the raw logits; then repetition penalty, frequency
 /// and presence penalties, bias, forbidden tokens; then greedy choice, or temperature, min-p, top-k, top-p, draw.
 /// Repetition counts the prompt; presence and frequency count generated tokens only.
+///
+/// An adjusted logit that f32 cannot hold becomes the largest number of its sign, so that extreme parameters make extreme
+/// choices and no failures. A token whose logit is no finite number is never chosen.
 package struct Sampler: Sendable {
     package let parameters: SamplingParameters
     private let needsHistory: Bool
@@ -38,19 +41,19 @@ package struct Sampler: Sendable {
     ///   - logits: [vocabularySize], overwritten.
     ///   - position: the new token's position in the sequence.
     ///   - scratch: reused from call to call.
-    /// - Returns: the token and, when asked for, its log-probability.
-    /// - Throws: `internalError` when no logit is a finite number.
+    /// - Returns: the token and, when asked for, its log-probability; nil when no logit is a finite number.
     package mutating func sample(
         _ logits: UnsafeMutableBufferPointer<Float>, position: Int, scratch: inout SamplerScratch
-    ) throws(InferenceError) -> (tokenID: TokenID, logprob: TokenLogprob?) {
+    ) -> (tokenID: TokenID, logprob: TokenLogprob?)? {
         let raw = UnsafeBufferPointer(logits)
         var rawNormaliser = 0.0
         var top: [TopLogprob] = []
         var touched: [(index: Int, logit: Float)] = []
         if let topCount = parameters.logprobs {
-            rawNormaliser = Self.logNormaliser(raw)
+            guard let normaliser = Self.logNormaliser(raw) else { return nil }
+            rawNormaliser = normaliser
             top = Self.likeliest(topCount, of: raw).map {
-                TopLogprob(tokenID: $0, logprob: Float(Double(raw[Int($0)]) - rawNormaliser))
+                TopLogprob(tokenID: $0, logprob: Self.logprob(ofLogit: raw[Int($0)], normaliser: normaliser))
             }
         }
         adjust(logits, touched: &touched)
@@ -62,15 +65,12 @@ package struct Sampler: Sendable {
             let uniform = CounterRandom.uniform(seed: parameters.seed ?? 0, position: UInt64(position))
             index = scratch.draw(raw, parameters: parameters, uniform: uniform)
         }
-        guard let index else {
-            throw InferenceError(
-                code: .internalError, message: "no logit of \(logits.count) is a finite number; nothing can be sampled")
-        }
+        guard let index else { return nil }
         let tokenID = TokenID(index)
         if needsHistory { seen[tokenID, default: 0] += 1 }
         guard parameters.logprobs != nil else { return (tokenID, nil) }
         let rawLogit = touched.first { $0.index == index }?.logit ?? raw[index]
-        let logprob = Float(Double(rawLogit) - rawNormaliser)
+        let logprob = Self.logprob(ofLogit: rawLogit, normaliser: rawNormaliser)
         return (tokenID, TokenLogprob(tokenID: tokenID, logprob: logprob, top: top))
     }
 
@@ -87,20 +87,28 @@ package struct Sampler: Sendable {
             guard index < logits.count else { continue }
             var logit = logits[index]
             if keepsRaw { touched.append((index, logit)) }
+            // It stays out of every choice as it is.
+            guard logit.isFinite else { continue }
             let repetition = Float(parameters.repetitionPenalty)
-            logit = logit > 0 ? logit / repetition : logit * repetition
+            logit = Self.held(logit > 0 ? logit / repetition : logit * repetition)
             if count > 0 {
                 logit -= Float(Double(count) * parameters.frequencyPenalty + parameters.presencePenalty)
             }
-            logits[index] = logit
+            logits[index] = Self.held(logit)
         }
         for (token, bias) in parameters.logitBias where Int(token) < logits.count {
-            if keepsRaw { touched.append((Int(token), logits[Int(token)])) }
-            logits[Int(token)] += Float(bias)
+            let logit = logits[Int(token)]
+            if keepsRaw { touched.append((Int(token), logit)) }
+            if logit.isFinite { logits[Int(token)] = Self.held(logit + Float(bias)) }
         }
         for token in parameters.forbiddenTokenIDs where Int(token) < logits.count {
             logits[Int(token)] = -.infinity
         }
+    }
+
+    /// The number, or the largest of its sign where it is too large.
+    private static func held(_ logit: Float) -> Float {
+        min(max(logit, -.greatestFiniteMagnitude), .greatestFiniteMagnitude)
     }
 
     /// Splits the tokens observed before the first sample into prompt and generated ones.

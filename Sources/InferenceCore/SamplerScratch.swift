@@ -23,22 +23,21 @@ package struct SamplerScratch: Sendable {
     ///
     /// Without any of the three the order of the transform is that of the ids, otherwise likeliest first.
     ///
-    /// - Parameter uniform: 0..<1.
+    /// - Parameters:
+    ///   - parameters: not greedy.
+    ///   - uniform: 0..<1.
     /// - Returns: nil when no logit is a finite number.
     mutating func draw(
         _ logits: UnsafeBufferPointer<Float>, parameters: SamplingParameters, uniform: Double
     ) -> Int? {
         let maximum = LogitMath.maximum(logits)
         guard maximum.isFinite else { return nil }
-        let scale = Float(1 / parameters.temperature)
-        // Temperatures this near 0 are greedy in all but name.
-        guard scale.isFinite else { return logits.firstIndex(of: maximum) }
         if weights.count != logits.count { weights = Array(repeating: 0, count: logits.count) }
         let total = weights.withUnsafeMutableBufferPointer { weights in
-            LogitMath.exponentialSum(logits, maximum: maximum, scale: scale, weights: weights.baseAddress)
+            LogitMath.exponentialSum(
+                logits, maximum: maximum, scale: parameters.logitScale, weights: weights.baseAddress)
         }
-        guard total.isFinite else { return nil }
-        guard parameters.topK > 0 || parameters.topP < 1 || parameters.minP > 0 else {
+        guard parameters.topK > 0 || parameters.topP < 1 || Float(parameters.minP) > 0 else {
             return pickAny(target: uniform * total)
         }
         selectCandidates(topK: parameters.topK, topP: parameters.topP, minWeight: Float(parameters.minP))

@@ -1,4 +1,8 @@
 /// How one request's tokens are chosen, and when they end.
+///
+/// Numbers are what f32 makes of them, because logits are f32. One that f32 rounds to 0 is a 0, and refused only where 0
+/// is: `temperature` 1e-300 is greedy, `top_p` 1e-300 keeps the likeliest token, `repetition_penalty` 1e-300 is out of
+/// range. Within the ranges no arithmetic of the sampler overflows: see ``Sampler``.
 package struct SamplingParameters: Sendable, Equatable {
     /// Most tokens to generate, 0...; 0 only computes the prompt.
     package var maxTokens: Int
@@ -6,7 +10,7 @@ package struct SamplingParameters: Sendable, Equatable {
     package var temperature: Double
     /// Keep this many likeliest tokens; 0 keeps all.
     package var topK: Int
-    /// Keep the likeliest tokens whose probabilities sum to this, 0 < topP <= 1.
+    /// Keep the likeliest tokens whose probabilities sum to this, 0...1; 0 keeps the likeliest one.
     package var topP: Double
     /// Drop tokens less likely than this share of the likeliest, 0...1.
     package var minP: Double
@@ -14,7 +18,8 @@ package struct SamplingParameters: Sendable, Equatable {
     package var presencePenalty: Double
     /// Subtracted from a token's logit for each time it was generated before, -2...2.
     package var frequencyPenalty: Double
-    /// Divides positive and multiplies negative logits of tokens seen before, prompt included; 0 < x <= 10; 1 is off.
+    /// Divides positive and multiplies negative logits of tokens seen before, prompt included; ``minRepetitionPenalty``...10;
+    /// 1 is off.
     package var repetitionPenalty: Double
     /// Added to logits, each -100...100, at most `maxListedTokens` entries.
     package var logitBias: [TokenID: Double]
@@ -35,6 +40,9 @@ package struct SamplingParameters: Sendable, Equatable {
     package static let maxLogprobs = 20
     /// Most entries of each of `logitBias`, `stopTokenIDs` and `forbiddenTokenIDs`.
     package static let maxListedTokens = 4_096
+
+    /// The smallest normal number of f32, about 1.2e-38: what is smaller loses its digits there, or is 0.
+    package static let minRepetitionPenalty = Double(Float.leastNormalMagnitude)
 
     /// Defaults: plain sampling from the model's own distribution.
     package init(
@@ -61,9 +69,14 @@ package struct SamplingParameters: Sendable, Equatable {
         self.promptLogprobs = promptLogprobs
     }
 
-    /// Whether the likeliest token is always taken.
+    /// Whether the likeliest token is always taken: also at temperatures whose reciprocal f32 cannot hold.
     package var isGreedy: Bool {
-        temperature == 0
+        !logitScale.isFinite
+    }
+
+    /// What logits are multiplied by before they become weights: 1 / temperature.
+    var logitScale: Float {
+        Float(1 / temperature)
     }
 
     /// Whether the choice of a token depends on the tokens before it other than through the model.
@@ -79,13 +92,13 @@ package struct SamplingParameters: Sendable, Equatable {
         try require(maxTokens >= 0, "max_tokens is \(maxTokens); expected 0 or more")
         try require((0...100).contains(temperature), "temperature is \(temperature); expected 0...100")
         try require(topK >= 0, "top_k is \(topK); expected 0 (off) or more")
-        try require(topP > 0 && topP <= 1, "top_p is \(topP); expected more than 0, at most 1")
+        try require((0...1).contains(topP), "top_p is \(topP); expected 0...1")
         try require((0...1).contains(minP), "min_p is \(minP); expected 0...1")
         try require((-2...2).contains(presencePenalty), "presence_penalty is \(presencePenalty); expected -2...2")
         try require((-2...2).contains(frequencyPenalty), "frequency_penalty is \(frequencyPenalty); expected -2...2")
         try require(
-            repetitionPenalty > 0 && repetitionPenalty <= 10,
-            "repetition_penalty is \(repetitionPenalty); expected more than 0, at most 10")
+            (Self.minRepetitionPenalty...10).contains(repetitionPenalty),
+            "repetition_penalty is \(repetitionPenalty); expected at least 1.2e-38, at most 10")
         try require(
             (0...Self.maxLogprobs).contains(logprobs ?? 0),
             "logprobs is \(logprobs ?? 0); expected 0...\(Self.maxLogprobs)")

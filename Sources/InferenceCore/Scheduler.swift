@@ -14,6 +14,7 @@
 /// - A sequence begins with the cached KV of its prefix. The blocks of a step count as known from the moment it is
 ///   scheduled: every stage runs steps in order, and within a step it writes a layer's KV before anything reads it. So
 ///   requests that arrive together share a prefix too.
+/// - A sequence whose step fails ends alone; a lost stage lets all wait, with their tokens.
 /// - While a batch is small, decodes carry guesses (``PromptLookup``) that the last stage checks.
 package struct Scheduler: Sendable {
     package let configuration: SchedulerConfiguration
@@ -97,7 +98,32 @@ package struct Scheduler: Sendable {
         }
     }
 
-    /// Forgets everything, steps in flight included, because the stages did (a lost link, a new epoch).
+    /// Lets every sequence wait again, because the stages lost what they had (a lost link, a new epoch): tokens are kept and
+    /// will be computed again, steps in flight count for nothing.
+    package mutating func requeueAll() {
+        inFlight.removeAll()
+        for index in running.indices.reversed() {
+            running[index].stepInFlight = nil
+            if running[index].isCancelled { remove(at: index) } else { letWait(at: index) }
+        }
+        blocks.forgetContents()
+        released.removeAll()
+    }
+
+    /// The newest step failed on the first stage, so no other stage knows of it: its sequences fail, and those that share
+    /// blocks it was to fill.
+    ///
+    /// - Returns: the sequences that ended, without those already cancelled.
+    package mutating func abandon(_ batch: StepBatch) -> [SequenceID] {
+        guard let step = inFlight.last, step.stepID == batch.stepID else { return [] }
+        inFlight.removeLast()
+        released = batch.released + released
+        var updates: [SequenceUpdate] = []
+        for entry in step.entries { fail(entry.id, .refused, spoiledFrom: nil, &updates) }
+        return updates.map(\.sequenceID)
+    }
+
+    /// Forgets everything, steps in flight included.
     ///
     /// - Returns: the sequences that ran or waited, oldest first, without those already cancelled.
     package mutating func failAll() -> [SequenceID] {
@@ -270,6 +296,11 @@ package struct Scheduler: Sendable {
 
     /// Takes a sequence's blocks away and lets it wait; all its tokens will be computed again.
     private mutating func preempt(at index: Int) {
+        letWait(at: index)
+        preemptionCount += 1
+    }
+
+    private mutating func letWait(at index: Int) {
         var sequence = running.remove(at: index)
         blocks.free(&sequence.blockTable)
         sequence.state = .waiting
@@ -278,7 +309,6 @@ package struct Scheduler: Sendable {
         sequence.publishedContentID = 0
         sequence.needsSampling = true
         sequence.promptLogprobs.removeAll()
-        preemptionCount += 1
         queue.insert(sequence)
         queue.ended(tenant: sequence.tenant)
     }
@@ -304,8 +334,8 @@ package struct Scheduler: Sendable {
 
     /// Takes the results of the oldest step in flight.
     ///
-    /// - Returns: what changed, in the batch's order. Nothing for cancelled sequences and for chunks in the middle of a
-    ///   prompt. A sequence with a `finishReason` is forgotten.
+    /// - Returns: what changed: failures first, then the rest in the batch's order. Nothing for cancelled sequences and for
+    ///   chunks in the middle of a prompt. A sequence with a `finishReason` or a `failure` is forgotten.
     /// - Throws: `internalError` when the results do not answer that step: the stages are out of step with the head and
     ///   the epoch must be failed.
     package mutating func apply(stepID: UInt64, results: [SequenceResult]) throws(InferenceError) -> [SequenceUpdate] {
@@ -317,7 +347,16 @@ package struct Scheduler: Sendable {
         try check(results, answer: step)
         inFlight.removeFirst()
         var updates: [SequenceUpdate] = []
+        // First, so that nobody goes on from what a failed sequence left in shared blocks.
         for result in results {
+            guard let failure = result.failure else { continue }
+            if case .notFinite(let position) = failure {
+                fail(result.sequenceID, failure, spoiledFrom: position, &updates)
+            } else {
+                fail(result.sequenceID, failure, spoiledFrom: nil, &updates)
+            }
+        }
+        for result in results where result.failure == nil {
             if let update = apply(result) { updates.append(update) }
         }
         return updates
@@ -331,6 +370,7 @@ package struct Scheduler: Sendable {
             guard result.sequenceID == entry.id else {
                 throw mismatch(step, "answers \(result.sequenceID); expected \(entry.id)")
             }
+            if result.failure != nil { continue }
             guard result.sampled.isEmpty != entry.samples else {
                 throw mismatch(step, entry.samples ? "lacks a token" : "has a token nobody asked for")
             }
@@ -352,6 +392,39 @@ package struct Scheduler: Sendable {
 
     private func mismatch(_ step: StepInFlight, _ what: String) -> InferenceError {
         InferenceError(code: .internalError, message: "the answer to step \(step.stepID) \(what)")
+    }
+
+    /// Ends a sequence whose step is back and failed.
+    ///
+    /// The prefix cache knows the blocks that the step was to fill since it was scheduled: they are taken out of it, and
+    /// sequences that have begun to use them fail too, for they have the same tokens and would go on from nothing.
+    ///
+    /// - Parameter position: what is in the cache before it is good; nil: what was there before the step.
+    private mutating func fail(
+        _ id: SequenceID, _ failure: SequenceFailure, spoiledFrom position: Int?, _ updates: inout [SequenceUpdate]
+    ) {
+        guard let index = indexOfRunning(id) else { return }
+        running[index].stepInFlight = nil
+        let sequence = running[index]
+        let good = max(position ?? 0, sequence.computedBeforeStep)
+        let spoiled = sequence.blockTable.dropFirst(good / blocks.blockSize)
+        blocks.forgetContents(of: spoiled)
+        if !sequence.isCancelled { updates.append(SequenceUpdate(sequenceID: id, failure: failure)) }
+        let isShared = spoiled.contains { blocks.referenceCount(of: $0) > 1 }
+        remove(at: index)
+        if isShared { failSharers(of: Set(spoiled), failure, &updates) }
+    }
+
+    private mutating func failSharers(
+        of spoiled: Set<Int32>, _ failure: SequenceFailure, _ updates: inout [SequenceUpdate]
+    ) {
+        for index in running.indices.reversed() {
+            let sequence = running[index]
+            guard let first = sequence.blockTable.firstIndex(where: spoiled.contains) else { continue }
+            blocks.forgetContents(of: sequence.blockTable[first...])
+            if !sequence.isCancelled { updates.append(SequenceUpdate(sequenceID: sequence.id, failure: failure)) }
+            if sequence.stepInFlight == nil { remove(at: index) } else { running[index].isCancelled = true }
+        }
     }
 
     private mutating func apply(_ result: SequenceResult) -> SequenceUpdate? {

@@ -32,6 +32,7 @@ extension Sequence {
             step.promptLogprobs = true
             step.nextTokenID = end < tokens.count ? tokens[end] : nil
         }
+        computedBeforeStep = start
         computedCount = end
         draftCount = draft.count
         stepInFlight = stepID

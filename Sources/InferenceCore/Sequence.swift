@@ -14,7 +14,8 @@ package enum FinishReason: Sendable, Equatable {
 ///     ▲                   │                              │
 ///     └───────────────────┴──────── preempt ─────────────┘        (KV dropped, tokens kept)
 /// ```
-/// Cancelling, a deadline or a lost stage remove a sequence from any state; it is then no longer known.
+/// Cancelling, a deadline or a failure remove a sequence from any state; it is then no longer known. A lost stage is a
+/// preemption of all.
 package struct Sequence: Sendable {
     /// See the type's drawing.
     package enum State: Sendable, Equatable {
@@ -44,6 +45,8 @@ package struct Sequence: Sendable {
     package internal(set) var computedCount = 0
     /// The step it takes part in, if any.
     package internal(set) var stepInFlight: UInt64?
+    /// Tokens that were computed before the step in flight, or before the last one.
+    var computedBeforeStep = 0
     /// The last step it took part in; 0 before the first.
     package internal(set) var lastStepID: UInt64 = 0
     /// Its parameters must travel with its next step.
@@ -93,15 +96,18 @@ package struct SequenceUpdate: Sendable, Equatable {
     package var cachedPromptTokens: Int
     /// Set when the sequence ended; it is then no longer known to the scheduler.
     package var finishReason: FinishReason?
+    /// Set when the sequence failed; it is then no longer known to the scheduler, and nothing else is set.
+    package var failure: SequenceFailure?
 
     package init(
         sequenceID: SequenceID, sampled: [SampledToken] = [], promptLogprobs: [TokenLogprob]? = nil,
-        cachedPromptTokens: Int = 0, finishReason: FinishReason? = nil
+        cachedPromptTokens: Int = 0, finishReason: FinishReason? = nil, failure: SequenceFailure? = nil
     ) {
         self.sequenceID = sequenceID
         self.sampled = sampled
         self.promptLogprobs = promptLogprobs
         self.cachedPromptTokens = cachedPromptTokens
         self.finishReason = finishReason
+        self.failure = failure
     }
 }

@@ -39,6 +39,15 @@ package struct SampledToken: Sendable, Equatable {
     }
 }
 
+/// Why the last stage cannot go on with one sequence; the others of its step are none the worse.
+package enum SequenceFailure: Sendable, Equatable {
+    /// The hidden state of this position is no finite number, or every logit after the position before it: broken weights,
+    /// or a token whose embedding is broken. What the KV cache holds from there on is worth nothing.
+    case notFinite(position: Int)
+    /// The stage does not know the sequence, or does not take its parameters.
+    case refused
+}
+
 /// What the last stage answers for one sequence of a micro-batch.
 package struct SequenceResult: Sendable, Equatable {
     package var sequenceID: SequenceID
@@ -46,10 +55,16 @@ package struct SequenceResult: Sendable, Equatable {
     package var sampled: [SampledToken]
     /// For positions `startPosition + 1 ...` of the chunk, as far as the tokens were known.
     package var promptLogprobs: [TokenLogprob]
+    /// Set when the sequence must end; nothing else counts then.
+    package var failure: SequenceFailure?
 
-    package init(sequenceID: SequenceID, sampled: [SampledToken] = [], promptLogprobs: [TokenLogprob] = []) {
+    package init(
+        sequenceID: SequenceID, sampled: [SampledToken] = [], promptLogprobs: [TokenLogprob] = [],
+        failure: SequenceFailure? = nil
+    ) {
         self.sequenceID = sequenceID
         self.sampled = sampled
         self.promptLogprobs = promptLogprobs
+        self.failure = failure
     }
 }

@@ -20,6 +20,8 @@ final class FakeStage: ModelStage {
     let maxBatchedTokens: Int
     var isFirst: Bool { layerRange.lowerBound == 0 }
     var isLast: Bool { layerRange.upperBound == layerCount }
+    /// Tokens whose embedding is no number; the first stage's business.
+    let brokenTokens: Set<TokenID>
     /// When set, `forward` throws it.
     var failure: InferenceError?
     /// Called at the beginning of each forward, on the step thread.
@@ -30,7 +32,8 @@ final class FakeStage: ModelStage {
 
     init(
         layers: Range<Int> = 0..<6, of layerCount: Int = 6, vocabularySize: Int = 300, maxContextTokens: Int = 128,
-        kvBlockSize: Int = 4, kvBlockCount: Int = 64, kvType: String = "f16", maxBatchedTokens: Int = 16
+        kvBlockSize: Int = 4, kvBlockCount: Int = 64, kvType: String = "f16", maxBatchedTokens: Int = 16,
+        brokenTokens: Set<TokenID> = []
     ) {
         layerRange = layers
         self.layerCount = layerCount
@@ -40,6 +43,7 @@ final class FakeStage: ModelStage {
         self.kvBlockCount = kvBlockCount
         self.kvType = kvType
         self.maxBatchedTokens = maxBatchedTokens
+        self.brokenTokens = brokenTokens
         cache = Array(repeating: Array(repeating: 0, count: kvBlockSize * kvBlockCount), count: layers.count)
     }
 
@@ -49,13 +53,15 @@ final class FakeStage: ModelStage {
         var row = 0
         for step in batch.sequences {
             for (offset, token) in step.tokenIDs.enumerated() {
-                var state = isFirst ? UInt64(token) + 1 : UInt64(hidden[row * modelWidth])
+                let isBroken = isFirst ? brokenTokens.contains(token) : hidden[row * modelWidth].isNaN
+                // The cache holds something finite in its place, as the real one does.
+                var state = isBroken ? 0 : isFirst ? UInt64(token) + 1 : UInt64(hidden[row * modelWidth])
                 let position = step.startPosition + offset
                 for (index, layer) in layerRange.enumerated() {
                     cache[index][slot(position, step)] = state
                     state = mix(step, position: position, cache: cache[index], layer: layer, state: state)
                 }
-                for column in 0..<modelWidth { hidden[row * modelWidth + column] = Float(state) }
+                for column in 0..<modelWidth { hidden[row * modelWidth + column] = isBroken ? .nan : Float(state) }
                 row += 1
             }
         }

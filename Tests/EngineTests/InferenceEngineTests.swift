@@ -1,6 +1,7 @@
 import Dispatch
 import Engine
 import InferenceCore
+import Synchronization
 import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct InferenceEngineTests {
@@ -15,10 +16,13 @@ import Testing
 
     static let endToken: TokenID = 5
 
-    private func configuration(stages: Int = 1) -> EngineConfiguration {
+    private func configuration(
+        stages: Int = 1, relinkTimeout: Duration = .seconds(60)
+    ) -> EngineConfiguration {
         EngineConfiguration(
             maxBatchedTokens: 16, maxRunningSequences: 8, maxWaitingSequences: 64, stageCount: stages,
-            endOfGenerationTokenIDs: [Self.endToken], heartbeatInterval: .milliseconds(20))
+            endOfGenerationTokenIDs: [Self.endToken], heartbeatInterval: .milliseconds(20),
+            relinkTimeout: relinkTimeout)
     }
 
     private func prompt(_ index: Int) -> [TokenID] {
@@ -49,9 +53,9 @@ import Testing
         return outcome
     }
 
-    private func outcomesAlone(count: Int) async throws -> [Outcome] {
+    private func outcomesAlone(count: Int, brokenTokens: Set<TokenID> = []) async throws -> [Outcome] {
         var outcomes: [Outcome] = []
-        let engine = InferenceEngine(stage: FakeStage(), configuration: configuration())
+        let engine = InferenceEngine(stage: FakeStage(brokenTokens: brokenTokens), configuration: configuration())
         for index in 0..<count { outcomes.append(await collect(try engine.submit(request(index)))) }
         await engine.shutdown(deadline: .now + .seconds(5))
         return outcomes
@@ -156,12 +160,13 @@ import Testing
         await engine.shutdown(deadline: .now + .seconds(5))
     }
 
-    @Test("without a link requests fail at once; a lost link fails all; a restored one serves the same tokens")
-    func linkLoss() async throws {
+    @Test("without a link requests fail at once; one that does not come back in time fails all", arguments: [0, 50])
+    func linkLoss(milliseconds: Int) async throws {
         let alone = try await outcomesAlone(count: 6)
         let link = LocalLink(stages: [2..<6])
         let engine = InferenceEngine(
-            stage: FakeStage(layers: 0..<2), link: link, configuration: configuration(stages: 2))
+            stage: FakeStage(layers: 0..<2), link: link,
+            configuration: configuration(stages: 2, relinkTimeout: .milliseconds(milliseconds)))
         #expect(await collect(try engine.submit(request(1))).failure == .shardUnavailable)
 
         link.up()
@@ -172,6 +177,126 @@ import Testing
         link.down()
         for generation in stuck { #expect(await collect(generation).failure == .shardUnavailable) }
         #expect(await eventually { engine.status.kvBlocksUsed == 0 && !engine.status.isLinked })
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("requests in flight survive the loss of the link with the tokens they would have had")
+    func requeued() async throws {
+        let alone = try await outcomesAlone(count: 17)
+        let link = LocalLink(stages: [1..<4, 4..<6])
+        let stage = FakeStage(layers: 0..<1)
+        let steps = Atomic(0)
+        stage.onForward = { _ in
+            let step = steps.add(1, ordering: .relaxed).newValue
+            // A first loss while prompts are computed, later ones while tokens are generated.
+            guard [2, 30, 41].contains(step) else { return }
+            link.down()
+            link.up()
+        }
+        let engine = InferenceEngine(stage: stage, link: link, configuration: configuration(stages: 3))
+        link.up()
+        let outcomes = try await outcomesTogether(engine, count: 17)
+        #expect(outcomes == alone)
+        #expect(steps.load(ordering: .relaxed) > 41 && engine.status.requeuedSequences > 0)
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("a request that waits for the link fails when its deadline passes")
+    func requeuedDeadline() async throws {
+        let link = LocalLink(stages: [2..<6])
+        let engine = InferenceEngine(
+            stage: FakeStage(layers: 0..<2), link: link, configuration: configuration(stages: 2))
+        link.up()
+        link.mute()
+        var late = request(1)
+        late.deadline = .now + .milliseconds(300)
+        let generation = try engine.submit(late)
+        #expect(await eventually { engine.status.runningSequences > 0 })
+        link.down()
+        #expect(await collect(generation).failure == .deadlinePassed)
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("a request whose steps lose the link each time is given up, and others are served")
+    func repeatedLoss() async throws {
+        let alone = try await outcomesAlone(count: 2)
+        let link = LocalLink(stages: [2..<6])
+        let culprit: TokenID = 299
+        let stage = FakeStage(layers: 0..<2)
+        let losses = Atomic(0)
+        stage.onForward = { batch in
+            guard batch.sequences.contains(where: { $0.tokenIDs.contains(culprit) }) else { return }
+            losses.add(1, ordering: .relaxed)
+            link.down()
+            link.up()
+        }
+        let engine = InferenceEngine(stage: stage, link: link, configuration: configuration(stages: 2))
+        link.up()
+        var bad = request(1)
+        bad.promptTokenIDs = [culprit]
+        #expect(await collect(try engine.submit(bad)).failure == .shardUnavailable)
+        #expect(losses.load(ordering: .relaxed) == 4)
+        #expect(await eventually { engine.status.isLinked })
+        #expect(try await outcomesTogether(engine, count: 2) == alone)
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test(
+        "a request with a token whose numbers are broken fails alone: no other changes, and the link stays",
+        arguments: [[0..<6], [0..<2, 2..<6], [0..<1, 1..<4, 4..<6]])
+    func brokenToken(ranges: [Range<Int>]) async throws {
+        let broken: TokenID = 299
+        // Some of these come upon the token by themselves, and fail then.
+        let alone = try await outcomesAlone(count: 17, brokenTokens: [broken])
+        let failing = alone.count { $0.failure == .notFinite }
+        #expect(failing < 6)
+        let link = ranges.count > 1 ? LocalLink(stages: Array(ranges.dropFirst())) : nil
+        let engine = InferenceEngine(
+            stage: FakeStage(layers: ranges[0], brokenTokens: [broken]), link: link,
+            configuration: configuration(stages: ranges.count))
+        link?.up()
+        // Prompts that begin like those of others, so that blocks are shared; the broken token at each place of a block.
+        let poisoned = (0..<17).map { index in
+            var request = request(index)
+            let place = min(index % 9, request.promptTokenIDs.count)
+            request.promptTokenIDs.insert(broken, at: request.promptTokenIDs.count - place)
+            return request
+        }
+        for _ in 0..<3 {
+            let generations = try poisoned.map { try engine.submit($0) }
+            #expect(try await outcomesTogether(engine, count: 17) == alone)
+            for generation in generations {
+                let outcome = await collect(generation)
+                #expect(outcome.failure == .notFinite && outcome.tokens.isEmpty)
+            }
+        }
+        #expect(engine.status.notFiniteSequences == 3 * (17 + failing) && engine.status.requeuedSequences == 0)
+        #expect(link?.epochCount ?? 1 == 1 && !engine.status.isBroken)
+        #expect(await eventually { engine.status.kvBlocksUsed == 0 })
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("a model that computes no numbers says so at once and loses no link")
+    func brokenModel() async throws {
+        let link = LocalLink(stages: [2..<6])
+        let engine = InferenceEngine(
+            stage: FakeStage(layers: 0..<2, brokenTokens: Set(0..<300)), link: link,
+            configuration: configuration(stages: 2))
+        link.up()
+        #expect(await eventually { engine.status.isBroken })
+        #expect(engine.status.lastTokenTime == nil && engine.status.isLinked)
+        #expect(await collect(try engine.submit(request(1))).failure == .notFinite)
+        #expect(link.epochCount == 1)
+        await engine.shutdown(deadline: .now + .seconds(5))
+    }
+
+    @Test("a heartbeat token whose numbers are broken does not make the model broken")
+    func brokenHeartbeat() async throws {
+        let engine = InferenceEngine(stage: FakeStage(brokenTokens: [0, 37]), configuration: configuration())
+        #expect(await eventually { engine.status.lastTokenTime != nil })
+        let steps = engine.status.steps
+        #expect(await eventually { engine.status.steps > steps + 9 })
+        #expect(!engine.status.isBroken)
         await engine.shutdown(deadline: .now + .seconds(5))
     }
 
@@ -191,10 +316,10 @@ import Testing
         await engine.shutdown(deadline: .now + .seconds(5))
     }
 
-    @Test("a step nobody answers fails the epoch after the timeout")
+    @Test("a step nobody answers ends the epoch after the timeout")
     func watchdog() async throws {
         let link = LocalLink(stages: [2..<6])
-        var configuration = configuration(stages: 2)
+        var configuration = configuration(stages: 2, relinkTimeout: .milliseconds(50))
         configuration.stepTimeout = .milliseconds(50)
         let engine = InferenceEngine(stage: FakeStage(layers: 0..<2), link: link, configuration: configuration)
         link.mute()

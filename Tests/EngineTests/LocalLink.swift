@@ -52,6 +52,8 @@ final class LocalLink: PipelineLink {
         state.withLock { $0.isMute = true }
     }
 
+    /// How often the link came up.
+    var epochCount: UInt64 { state.withLock(\.epochCount) }
     var sentCount: Int { state.withLock(\.sent) }
     var isUp: Bool { state.withLock { $0.epoch != nil } }
 

@@ -89,6 +89,13 @@ struct ReadinessTests {
             try await expect(503, reason: "model large", gateway)
             gateway.head.setDescription { $0.models[1].state = .evicting }
             try await expect(200, reason: "unloading", gateway)
+            gateway.head.setDescription { description in
+                description.models[1].state = .failed
+                description.models[1].problem = "it computes no finite number"
+            }
+            try await expect(200, reason: "failed", gateway)
+            gateway.head.setDescription { $0.models[0].state = .failed }
+            try await expect(503, reason: "no model can be used", gateway)
         }
     }
 }

@@ -15,9 +15,10 @@ import Testing
         sampler.observe(prompt + generated)
         var scratch = SamplerScratch()
         var row = logits
-        return try row.withUnsafeMutableBufferPointer {
-            try sampler.sample($0, position: position, scratch: &scratch)
+        let chosen = row.withUnsafeMutableBufferPointer {
+            sampler.sample($0, position: position, scratch: &scratch)
         }
+        return try #require(chosen)
     }
 
     /// The distribution by the book: sort everything, Double everywhere.
@@ -120,13 +121,101 @@ import Testing
         #expect(try sample(row, parameters).tokenID == 3)
     }
 
-    @Test("a row without a finite logit is an error, not a token")
+    @Test("a row without a finite logit gives no token")
     func notFinite() {
-        for value in [Float.nan, -.infinity] {
-            for temperature in [0.0, 1.0] {
-                #expect(throws: InferenceError.self) {
-                    try sample([value, value, value], SamplingParameters(temperature: temperature))
+        for value in [Float.nan, -.infinity, .infinity] {
+            for temperature in [0, 1.0] {
+                var sampler = Sampler(parameters: SamplingParameters(temperature: temperature, logprobs: 2))
+                var scratch = SamplerScratch()
+                var row = Array(repeating: value, count: 11)
+                let chosen = row.withUnsafeMutableBufferPointer { sampler.sample($0, position: 1, scratch: &scratch) }
+                #expect(chosen == nil)
+                let logprob = row.withUnsafeBufferPointer { Sampler.logprobs($0, of: 3, topCount: 2) }
+                #expect(logprob == nil)
+            }
+        }
+    }
+
+    @Test(
+        "a token whose logit is no finite number is never chosen and changes nothing for the others",
+        arguments: [Float.nan, .infinity, -.infinity], [0, 1, 0.3])
+    func oneNotFinite(value: Float, temperature: Double) throws {
+        var row = logits(1_003, seed: 4)
+        var parameters = SamplingParameters(temperature: temperature, topK: 50, repetitionPenalty: 1.3, logprobs: 5)
+        parameters.logitBias = [17: 100]
+        parameters.seed = 8
+        // Minus infinity is what the arithmetic makes of a token that cannot come.
+        var without = row
+        for index in [17, 1_001] {
+            row[index] = value
+            without[index] = -.infinity
+        }
+        for position in 0..<20 {
+            let found = try sample(row, parameters, position: position, prompt: [17, 3])
+            let expected = try sample(without, parameters, position: position, prompt: [17, 3])
+            #expect(found.tokenID == expected.tokenID && found.logprob == expected.logprob)
+            #expect(found.tokenID != 17 && found.tokenID != 1_001)
+        }
+        let logprob = try #require(row.withUnsafeBufferPointer { Sampler.logprobs($0, of: 17, topCount: 1_003) })
+        #expect(logprob.logprob == Sampler.minLogprob && logprob.top.count == 1_001)
+    }
+
+    @Test("extreme parameters within their ranges give tokens and finite log-probabilities")
+    func extremes() throws {
+        let least = SamplingParameters.minRepetitionPenalty
+        var cases: [SamplingParameters] = []
+        for repetition in [least, 1e-37, 1e-20, 1, 10] {
+            for temperature in [0, Double.leastNonzeroMagnitude * 2_024, 1e-45, 1e-38, 1e-30, 1, 100] {
+                for extra in [Double(0), 2, -2] {
+                    cases.append(
+                        SamplingParameters(
+                            temperature: temperature, topP: Double.leastNonzeroMagnitude,
+                            minP: Double.leastNonzeroMagnitude, presencePenalty: extra,
+                            frequencyPenalty: extra, repetitionPenalty: repetition,
+                            logitBias: [2: 100, 3: -100], logprobs: 3))
                 }
+            }
+        }
+        let row = logits(999, seed: 6).enumerated().map { $0.offset % 5 == 0 ? -$0.element : $0.element }
+        for parameters in cases + cases.map({ with($0) { $0.topP = 1 } }) {
+            try parameters.validate(vocabularySize: row.count)
+            let (token, logprob) = try sample(row, parameters, prompt: Array(0..<400), generated: Array(300..<500))
+            #expect(Int(token) < row.count)
+            let found = try #require(logprob)
+            #expect(found.logprob.isFinite && found.top.allSatisfy { $0.logprob.isFinite && $0.logprob <= 0 })
+        }
+    }
+
+    private func with(
+        _ parameters: SamplingParameters, _ change: (inout SamplingParameters) -> Void
+    ) -> SamplingParameters {
+        var copy = parameters
+        change(&copy)
+        return copy
+    }
+
+    @Test("what f32 rounds to 0 counts as 0: greedy, the likeliest token, or out of range")
+    func smallNumbers() throws {
+        let row = logits(301, seed: 7)
+        let greedy = try sample(row, SamplingParameters(temperature: 0)).tokenID
+        for temperature in [Double.leastNonzeroMagnitude, 1e-300, 1e-45, 1e-39] {
+            let parameters = SamplingParameters(temperature: temperature, seed: 3)
+            #expect(parameters.isGreedy)
+            #expect(try sample(row, parameters).tokenID == greedy)
+        }
+        for topP in [0, Double.leastNonzeroMagnitude, 1e-300, 1e-9] {
+            for position in 0..<10 {
+                let parameters = SamplingParameters(temperature: 2, topP: topP, seed: 3)
+                #expect(try sample(row, parameters, position: position).tokenID == greedy)
+            }
+        }
+        #expect(throws: Never.self) {
+            try SamplingParameters(repetitionPenalty: SamplingParameters.minRepetitionPenalty).validate(
+                vocabularySize: 9)
+        }
+        for penalty in [0, Double.leastNonzeroMagnitude, 1e-300, 1e-45, 1e-39, -1, .nan, .infinity] {
+            #expect(throws: InferenceError.self) {
+                try SamplingParameters(repetitionPenalty: penalty).validate(vocabularySize: 9)
             }
         }
     }

@@ -20,8 +20,11 @@ struct SchedulerSimulation {
         var promptLogprobCount: Int?
         var isCancelled = false
         var finishReason: FinishReason?
+        var hasFailed = false
     }
 
+    /// A token whose numbers are broken: prompts of one family have it at position 9.
+    static let brokenToken: TokenID = 64
     static let vocabularySize = 500
     static let endToken: TokenID = 3
 
@@ -34,6 +37,8 @@ struct SchedulerSimulation {
     private var nextID: UInt64 = 1
     private var released: Set<SequenceID> = []
     private(set) var stepsRun = 0
+    private(set) var failureCount = 0
+    private(set) var lossCount = 0
 
     init(configuration: SchedulerConfiguration, seed: UInt64) {
         scheduler = Scheduler(configuration: configuration)
@@ -61,11 +66,13 @@ struct SchedulerSimulation {
         return TokenID(whole % 8 == 0 ? whole % UInt64(vocabularySize) : hash(history.suffix(1)) % 24)
     }
 
-    /// What a request generates when it is alone.
-    func expected(_ request: Request) -> (tokens: [TokenID], reason: FinishReason) {
+    /// What a request generates when it is alone; without a reason where it computes a broken token.
+    func expected(_ request: Request) -> (tokens: [TokenID], reason: FinishReason?) {
         var history = request.prompt
         var generated: [TokenID] = []
+        if history.contains(Self.brokenToken) { return ([], nil) }
         while generated.count < request.sampling.maxTokens, history.count < scheduler.configuration.contextLimit {
+            if history.last == Self.brokenToken { return (generated, nil) }
             let token = Self.nextToken(after: history)
             history.append(token)
             generated.append(token)
@@ -75,8 +82,9 @@ struct SchedulerSimulation {
         return (generated, .length)
     }
 
-    /// One random move: arrival, cancellation, a scheduled step, or a step's results.
+    /// One random move: arrival, cancellation, a scheduled step, a step's results, or a lost link.
     mutating func move() throws {
+        if random.next() % 150 == 0 { loseLink() }
         switch random.next() % 10 {
         case 0, 1: add()
         case 2 where random.next() % 4 == 0: cancel()
@@ -130,10 +138,19 @@ struct SchedulerSimulation {
     }
 
     mutating func cancel() {
-        let open = requests.filter { $0.value.finishReason == nil && !$0.value.isCancelled }.keys.sorted()
+        let open = requests.filter { $0.value.finishReason == nil && !$0.value.isCancelled && !$0.value.hasFailed }
+            .keys.sorted()
         guard let id = open.randomElement(using: &random) else { return }
         requests[id]?.isCancelled = true
         scheduler.cancel(id)
+    }
+
+    /// The stages forget everything.
+    mutating func loseLink() {
+        inFlight.removeAll()
+        scheduler.requeueAll()
+        slots = Array(repeating: nil, count: slots.count)
+        lossCount += 1
     }
 
     mutating func schedule() {
@@ -168,8 +185,13 @@ struct SchedulerSimulation {
             history.append(found?.token ?? 0)
         }
         var result = SequenceResult(sequenceID: id)
+        if let broken = step.tokenIDs.dropLast(step.draftCount).firstIndex(of: Self.brokenToken) {
+            result.failure = .notFinite(position: step.startPosition + broken)
+            return result
+        }
         if step.sample {
             for guess in step.draftTokenIDs + [TokenID.max] {
+                if history.last == Self.brokenToken { break }
                 let token = Self.nextToken(after: history)
                 result.sampled.append(SampledToken(tokenID: token))
                 if token != guess { break }
@@ -193,6 +215,12 @@ struct SchedulerSimulation {
             let id = update.sequenceID
             #expect(requests[id]?.isCancelled == false, "a cancelled sequence was updated")
             #expect(requests[id]?.finishReason == nil, "a finished sequence was updated")
+            #expect(requests[id]?.hasFailed == false, "a failed sequence was updated")
+            if update.failure != nil {
+                requests[id]?.hasFailed = true
+                failureCount += 1
+                continue
+            }
             requests[id]?.generated += update.sampled.map(\.tokenID)
             if let logprobs = update.promptLogprobs {
                 #expect(requests[id]?.promptLogprobCount == nil, "prompt log-probabilities came twice")
@@ -227,6 +255,12 @@ struct SchedulerSimulation {
     func checkOutputs() {
         for (id, request) in requests where !request.isCancelled {
             let (tokens, reason) = expected(request)
+            #expect(request.hasFailed == (reason == nil), "\(id) failed without a broken token, or did not with one")
+            if request.hasFailed {
+                // Guesses that were right before the broken one count for nothing.
+                #expect(tokens.starts(with: request.generated))
+                continue
+            }
             #expect(request.generated == tokens, "\(id) generated other tokens than alone")
             #expect(request.finishReason == reason)
             #expect((request.promptLogprobCount != nil) == (request.sampling.promptLogprobs != nil))

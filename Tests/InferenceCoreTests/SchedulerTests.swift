@@ -7,6 +7,8 @@ import Testing
         var preemptions = 0
         var prefixHits = 0
         var acceptedGuesses = 0
+        var failures = 0
+        var losses = 0
         for seed in 0..<12 {
             let configuration = SchedulerSimulation.configuration(
                 stages: stages, blocks: blocks, budget: seed % 3 == 0 ? 3 : 12)
@@ -17,8 +19,11 @@ import Testing
             preemptions += simulation.scheduler.preemptionCount
             prefixHits += simulation.scheduler.prefixHitTokens
             acceptedGuesses += simulation.scheduler.acceptedTokens
+            failures += simulation.failureCount
+            losses += simulation.lossCount
         }
         #expect(prefixHits > 0 && acceptedGuesses > 0, "nothing was shared or guessed")
+        #expect(failures > 0 && losses > 0, "nothing failed and no link was lost")
         // The small caches are there to cause preemptions; without any the test would say nothing about them.
         if blocks <= 16 { #expect(preemptions > 0) }
     }
@@ -163,6 +168,64 @@ import Testing
         #expect(throws: InferenceError.self) { try scheduler.apply(stepID: batch.stepID, results: answer(batch)) }
     }
 
+    @Test("a lost link lets everything wait again, with its tokens, and steps in flight count for nothing")
+    func requeue() throws {
+        var scheduler = scheduler(stages: 2, running: 2)
+        try add(&scheduler, 1)
+        try add(&scheduler, 2)
+        try add(&scheduler, 3)
+        _ = try run(&scheduler)
+        let lost = try batch(&scheduler)
+        scheduler.cancel(SequenceID(rawValue: 2))
+        scheduler.requeueAll()
+        #expect(scheduler.running.isEmpty && scheduler.waitingCount == 2 && scheduler.stepsInFlightCount == 0)
+        #expect(scheduler.blocks.usedBlockCount == 0 && scheduler.blocks.cachedBlockCount == 0)
+        #expect(throws: InferenceError.self) { try scheduler.apply(stepID: lost.stepID, results: answer(lost)) }
+        let again = try batch(&scheduler)
+        #expect(again.stepID > lost.stepID)
+        let first = try #require(again.sequences.first)
+        #expect(first.sequenceID.rawValue == 1 && first.startPosition == 0)
+        #expect(first.tokenIDs == [7, 7, 7, 7, 9] && first.sampling != nil && first.generatedCount == 1)
+    }
+
+    @Test("a sequence that fails takes what it wrote out of the prefix cache, with those who had begun to use it")
+    func failure() throws {
+        var scheduler = scheduler(stages: 3, budget: 8)
+        try add(&scheduler, 1, prompt: 9)
+        let first = try batch(&scheduler)
+        try add(&scheduler, 2, prompt: 9)
+        try add(&scheduler, 3, tenant: "b", prompt: 4)
+        let second = try batch(&scheduler)
+        #expect(second.sequences.first { $0.sequenceID.rawValue == 2 }?.startPosition == 8, "it shares two blocks")
+        let failure = SequenceFailure.notFinite(position: 2)
+        let failed = [SequenceResult(sequenceID: SequenceID(rawValue: 1), failure: failure)]
+        let updates = try scheduler.apply(stepID: first.stepID, results: failed)
+        #expect(updates.map(\.sequenceID.rawValue) == [1, 2] && updates.allSatisfy { $0.failure == failure })
+        let others = try scheduler.apply(stepID: second.stepID, results: answer(second))
+        #expect(others.map(\.sequenceID.rawValue) == [3] && others[0].sampled.count == 1)
+        #expect(scheduler.running.map(\.id.rawValue) == [3])
+        try add(&scheduler, 4, prompt: 9)
+        let third = try batch(&scheduler)
+        #expect(third.sequences.first { $0.sequenceID.rawValue == 4 }?.startPosition == 0, "nothing is left of it")
+        #expect(third.released.map(\.rawValue).sorted() == [1, 2])
+    }
+
+    @Test("who shares only what a failed sequence computed well goes on")
+    func failureBehindWhatIsShared() throws {
+        var scheduler = scheduler(stages: 2)
+        try add(&scheduler, 1, prompt: 8)
+        let first = try batch(&scheduler)
+        try add(&scheduler, 2, prompt: 6)
+        let second = try batch(&scheduler)
+        #expect(second.sequences[0].startPosition == 4, "it shares a block")
+        let failed = [
+            SequenceResult(sequenceID: SequenceID(rawValue: 1), failure: .notFinite(position: 7))
+        ]
+        #expect(try scheduler.apply(stepID: first.stepID, results: failed).map(\.sequenceID.rawValue) == [1])
+        #expect(try scheduler.apply(stepID: second.stepID, results: answer(second))[0].sampled.count == 1)
+        #expect(scheduler.running.map(\.id.rawValue) == [2] && scheduler.blocks.cachedBlockCount == 1)
+    }
+
     @Test("answers that do not fit the step are refused")
     func wrongAnswers() throws {
         var scheduler = scheduler()
@@ -205,7 +268,7 @@ import Testing
         #expect(code(0) == .invalidRequest)
         #expect(code(1, token: 500) == .invalidRequest)
         for sampling in [
-            SamplingParameters(temperature: -1), SamplingParameters(temperature: .nan), SamplingParameters(topP: 0),
+            SamplingParameters(temperature: -1), SamplingParameters(temperature: .nan), SamplingParameters(topP: -0.1),
             SamplingParameters(maxTokens: -1), SamplingParameters(logprobs: 21), SamplingParameters(minP: 2),
             SamplingParameters(repetitionPenalty: 0), SamplingParameters(logitBias: [500: 1]),
             SamplingParameters(logitBias: [5: 101]), SamplingParameters(forbiddenTokenIDs: Set(0..<500)),

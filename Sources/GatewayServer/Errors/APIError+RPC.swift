@@ -5,8 +5,9 @@ import Wire
 extension APIError {
     /// The one place where the status of an upstream call becomes what a client sees.
     ///
-    /// Messages of INVALID_ARGUMENT, OUT_OF_RANGE, NOT_FOUND and RESOURCE_EXHAUSTED, and of DATA_LOSS about a
-    /// model, are written for the requester and pass; those of other codes describe our insides and are replaced.
+    /// Messages of INVALID_ARGUMENT, OUT_OF_RANGE, NOT_FOUND and RESOURCE_EXHAUSTED, and of DATA_LOSS and UNIMPLEMENTED
+    /// about a model or a prompt, are written for the requester and pass; those of other codes describe our insides and are
+    /// replaced.
     package init(_ error: RPCError) {
         switch error.code {
         case .invalidArgument:
@@ -36,12 +37,15 @@ extension APIError {
                 code: "deadline_exceeded")
         case .cancelled:
             self = .clientClosed
+        case .unimplemented where error.metadata["param"] == "model",
+            .dataLoss where error.metadata["param"] == "model":
+            self = APIError(
+                status: 500, message: error.message, type: "server_error", parameter: "model", code: "model_unusable")
+        case .dataLoss where error.metadata["param"] == "prompt":
+            self = APIError(status: 500, message: error.message, type: "server_error", code: "not_finite")
         case .unimplemented:
             self = APIError(
                 status: 501, message: "This is not supported here.", type: "server_error", code: "not_supported")
-        case .dataLoss where error.metadata["param"] == "model":
-            self = APIError(
-                status: 500, message: error.message, type: "server_error", parameter: "model", code: "model_unusable")
         default:
             self = .internalError
         }

@@ -68,8 +68,10 @@ package struct GenerationParameters: Sendable, Equatable {
         sampling.presencePenalty = try fields.number("presence_penalty", in: -2...2) ?? 0
         sampling.frequencyPenalty = try fields.number("frequency_penalty", in: -2...2) ?? 0
         sampling.repetitionPenalty = try fields.number("repetition_penalty", in: 0...10) ?? 1
-        guard sampling.repetitionPenalty > 0 else {
-            throw fields.outOfRange("repetition_penalty", "0", "above 0 and at most 10")
+        // Below the smallest normal number of f32, which is what logits are divided in, it would be another number, or 0.
+        guard sampling.repetitionPenalty >= Double(Float.leastNormalMagnitude) else {
+            throw fields.outOfRange(
+                "repetition_penalty", "\(sampling.repetitionPenalty)", "at least 1.2e-38 and at most 10")
         }
         if let seed = try fields.integer("seed", in: Int.min...Int.max) {
             sampling.seed = UInt64(bitPattern: Int64(seed))

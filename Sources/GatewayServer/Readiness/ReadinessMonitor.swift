@@ -99,12 +99,15 @@ package final class ReadinessMonitor: Service, Sendable {
     }
 
     /// What is wrong with the loaded models. One that is not loaded, or on its way in or out, is no reason: requests for
-    /// it wait.
+    /// it wait. Nor is one that has failed by itself, while there is another.
     private static func reason(
         _ group: Fathom_Shard_V1_DescribeResponse, age: Duration, failure: String?
     ) -> String? {
         if age > maximumPollAge {
             return "the model's head does not answer (\(failure ?? "late"))"
+        }
+        if let first = group.models.first, group.models.allSatisfy({ $0.state == .failed }) {
+            return "no model can be used: \(first.problem)"
         }
         let loaded = group.models.filter { $0.state == .ready }
         if !group.serving {

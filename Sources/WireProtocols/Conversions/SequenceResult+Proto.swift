@@ -2,6 +2,8 @@ import Foundation
 import InferenceCore
 
 extension SequenceResult {
+    /// A failure that this version does not know counts as `refused`.
+    ///
     /// - Throws: `InferenceError` invalidRequest when there are log-probabilities, but not one for each token.
     package init(proto: Fathom_Shard_V1_SequenceResult) throws(InferenceError) {
         guard proto.logprobs.isEmpty || proto.logprobs.count == proto.tokenIds.count else {
@@ -17,7 +19,8 @@ extension SequenceResult {
                     tokenID: tokenID,
                     logprob: proto.logprobs.isEmpty ? nil : TokenLogprob(proto: proto.logprobs[index]))
             },
-            promptLogprobs: proto.promptLogprobs.map { TokenLogprob(proto: $0) })
+            promptLogprobs: proto.promptLogprobs.map { TokenLogprob(proto: $0) },
+            failure: SequenceFailure(proto: proto))
     }
 
     package func proto() -> Fathom_Shard_V1_SequenceResult {
@@ -26,7 +29,24 @@ extension SequenceResult {
         proto.tokenIds = sampled.map(\.tokenID)
         proto.logprobs = sampled.compactMap { $0.logprob?.proto() }
         proto.promptLogprobs = promptLogprobs.map { $0.proto() }
+        switch failure {
+        case nil: break
+        case .notFinite(let position):
+            proto.failure = .notFinite
+            proto.failedPosition = UInt32(clamping: position)
+        case .refused: proto.failure = .refused
+        }
         return proto
+    }
+}
+
+extension SequenceFailure {
+    fileprivate init?(proto: Fathom_Shard_V1_SequenceResult) {
+        switch proto.failure {
+        case .unspecified: return nil
+        case .notFinite: self = .notFinite(position: Int(proto.failedPosition))
+        case .refused, .UNRECOGNIZED: self = .refused
+        }
     }
 }
 

@@ -208,7 +208,55 @@ package nonisolated struct Fathom_Shard_V1_SequenceResult: Sendable {
 
   package var promptLogprobs: [Fathom_Shard_V1_TokenLogprob] = []
 
+  /// Why this sequence must end, alone among those of its step; nothing else counts then.
+  package var failure: Fathom_Shard_V1_SequenceResult.Failure = .unspecified
+
+  /// What the KV cache holds before this position is good.
+  package var failedPosition: UInt32 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Failure: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case unspecified // = 0
+
+    /// The hidden state of `failed_position` is no finite number, or every logit after the position before it.
+    case notFinite // = 1
+
+    /// The stage does not know the sequence, or does not take its parameters.
+    case refused // = 2
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .unspecified
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .unspecified
+      case 1: self = .notFinite
+      case 2: self = .refused
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .unspecified: return 0
+      case .notFinite: return 1
+      case .refused: return 2
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [Fathom_Shard_V1_SequenceResult.Failure] = [
+      .unspecified,
+      .notFinite,
+      .refused,
+    ]
+
+  }
 
   package init() {}
 }
@@ -554,7 +602,7 @@ nonisolated extension Fathom_Shard_V1_StepResponse: SwiftProtobuf.Message, Swift
 
 nonisolated extension Fathom_Shard_V1_SequenceResult: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SequenceResult"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}sequence_id\0\u{3}token_ids\0\u{1}logprobs\0\u{3}prompt_logprobs\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}sequence_id\0\u{3}token_ids\0\u{1}logprobs\0\u{3}prompt_logprobs\0\u{1}failure\0\u{3}failed_position\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -566,6 +614,8 @@ nonisolated extension Fathom_Shard_V1_SequenceResult: SwiftProtobuf.Message, Swi
       case 2: try { try decoder.decodeRepeatedUInt32Field(value: &self.tokenIds) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.logprobs) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.promptLogprobs) }()
+      case 5: try { try decoder.decodeSingularEnumField(value: &self.failure) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.failedPosition) }()
       default: break
       }
     }
@@ -584,6 +634,12 @@ nonisolated extension Fathom_Shard_V1_SequenceResult: SwiftProtobuf.Message, Swi
     if !self.promptLogprobs.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.promptLogprobs, fieldNumber: 4)
     }
+    if self.failure != .unspecified {
+      try visitor.visitSingularEnumField(value: self.failure, fieldNumber: 5)
+    }
+    if self.failedPosition != 0 {
+      try visitor.visitSingularUInt32Field(value: self.failedPosition, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -592,7 +648,13 @@ nonisolated extension Fathom_Shard_V1_SequenceResult: SwiftProtobuf.Message, Swi
     if lhs.tokenIds != rhs.tokenIds {return false}
     if lhs.logprobs != rhs.logprobs {return false}
     if lhs.promptLogprobs != rhs.promptLogprobs {return false}
+    if lhs.failure != rhs.failure {return false}
+    if lhs.failedPosition != rhs.failedPosition {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
+}
+
+nonisolated extension Fathom_Shard_V1_SequenceResult.Failure: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FAILURE_UNSPECIFIED\0\u{1}FAILURE_NOT_FINITE\0\u{1}FAILURE_REFUSED\0")
 }
