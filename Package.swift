@@ -100,7 +100,8 @@ let package = Package(
             "ShardServer",
             [
                 "ChatTemplate", "Engine", "InferenceCore", "Kernels", "ModelFiles", "ModelRegistry", "ServiceSupport",
-                "Tokenization", "Transformer", "Wire", "WireProtocols", logging, nioCore, protobuf, serviceLifecycle,
+                "Tensors", "Tokenization", "Transformer", "Wire", "WireProtocols", logging, nioCore, protobuf,
+                serviceLifecycle,
             ]),
         library(
             "StoreServer",
@@ -158,8 +159,8 @@ let package = Package(
         tests(
             "ShardServer",
             [
-                "ChatTemplate", "Engine", "InferenceCore", "Kernels", "ModelFiles", "ModelTools", "ServiceSupport",
-                "Tensors", "Tokenization", "Transformer", "Wire", "WireProtocols", logging,
+                "ChatTemplate", "Engine", "InferenceCore", "Kernels", "ModelFiles", "ModelRegistry", "ModelTools",
+                "ServiceSupport", "Tensors", "Tokenization", "Transformer", "Wire", "WireProtocols", logging,
             ]),
         tests(
             "StoreServer",

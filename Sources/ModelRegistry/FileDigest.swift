@@ -32,6 +32,13 @@ package enum FileDigest {
         return (size, hexadecimal(hash.finalize()))
     }
 
+    /// Size and SHA-256 of a file's mapped bytes.
+    package static func of(_ bytes: UnsafeRawBufferPointer) -> (size: Int64, sha256: String) {
+        var hash = SHA256()
+        hash.update(bufferPointer: bytes)
+        return (Int64(bytes.count), hexadecimal(hash.finalize()))
+    }
+
     /// SHA-1 of a file as git names blobs: of `blob SIZE`, a zero byte and the content. Git's integrity, not a defence
     /// against forgers; files that matter have a SHA-256.
     static func gitBlob(path: String) throws -> String {

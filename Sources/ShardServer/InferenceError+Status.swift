@@ -19,8 +19,11 @@ extension InferenceError {
         case .shardUnavailable, .draining: RPCError(.unavailable, message, cause: cause)
         case .deadlinePassed: RPCError(.deadlineExceeded, message, cause: cause)
         case .cancelled: RPCError(.cancelled, message, cause: cause)
-        case .unsupportedModel: RPCError(.unimplemented, message, cause: cause)
+        case .unsupportedModel:
+            RPCError(.unimplemented, message, metadata: [MetadataKey.parameter: "model"], cause: cause)
         case .dataLoss: RPCError(.dataLoss, message, metadata: [MetadataKey.parameter: "model"], cause: cause)
+        // The request is the smallest thing that is at fault, and the only one that ends.
+        case .notFinite: RPCError(.dataLoss, message, metadata: [MetadataKey.parameter: "prompt"], cause: cause)
         case .internalError: RPCError(.internalError, "the engine failed", cause: self)
         }
     }

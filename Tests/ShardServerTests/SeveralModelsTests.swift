@@ -19,13 +19,15 @@ private struct TwoModels {
     ///   - headBudget: models that the head may have loaded.
     ///   - stageBudget: the same of the stage behind.
     static func run(
-        headBudget: Int?, stageBudget: Int?, failure: @escaping @Sendable (Int) -> InferenceError? = { _ in nil },
+        headBudget: Int?, stageBudget: Int?, broken: Int? = nil, throwing: Int? = nil,
+        failure: @escaping @Sendable (Int) -> InferenceError? = { _ in nil },
         _ body: @Sendable (TwoModels) async throws -> Void
     ) async throws {
         let catalog = makeCatalog()
         let stage = ModelPool(names: names, residency: residency(stageBudget), idleLimit: .seconds(60)) { index in
             if let failure = failure(index) { throw failure }
             let stage = FakeStage(layers: ranges[1])
+            if index == throwing { stage.failure = InferenceError(code: .internalError, message: "by the test") }
             return StageModel(
                 service: StageService(
                     stage: stage, plan: plan(stage, index, 1), next: nil, group: group(1), logger: TestGroup.quiet))
@@ -43,7 +45,7 @@ private struct TwoModels {
             let address = try await stageServer.boundAddress()
             let target = WireTarget.address(host: address.host, port: address.port)
             let head = ModelPool(names: names, residency: residency(headBudget)) { index in
-                makeHead(index, next: target)
+                makeHead(index, next: target, brokenTokens: index == broken ? Set(0..<300) : [])
             }
             try await head.preload(0)
             var router = RPCRouter()
@@ -61,8 +63,8 @@ private struct TwoModels {
         }
     }
 
-    private static func makeHead(_ index: Int, next: WireTarget) -> HeadModel {
-        let stage = FakeStage(layers: ranges[0])
+    private static func makeHead(_ index: Int, next: WireTarget, brokenTokens: Set<TokenID>) -> HeadModel {
+        let stage = FakeStage(layers: ranges[0], brokenTokens: brokenTokens)
         let group = group(0)
         let link = WirePipelineLink(
             client: WireClient(target: next, logger: TestGroup.quiet),
@@ -206,6 +208,37 @@ private struct TwoModels {
             let broken = await group.generate("b")
             #expect(broken.code == .dataLoss && broken.message?.contains("unusable") == true)
             #expect(await group.generate("a").code == nil)
+        }
+    }
+
+    @Test(
+        "a model that computes no numbers fails its requests with the reason, and the other model serves",
+        arguments: [0, 1])
+    func brokenNumbers(broken: Int) async throws {
+        try await TwoModels.run(headBudget: nil, stageBudget: nil, broken: broken) { group in
+            let names = TwoModels.names
+            let refused = await group.generate(names[broken])
+            #expect(refused.code == .dataLoss && refused.message?.contains("no finite number") == true)
+            let sound = names[1 - broken]
+            #expect(await group.generate(sound).code == nil)
+            let described = try await group.describe()
+            #expect(described.serving && described.stages.allSatisfy(\.linked))
+            #expect(described.models[broken].state == .failed && described.models[1 - broken].state == .ready)
+            #expect(described.models[broken].problem.contains("no finite number"))
+            #expect(try await group.describe(sound).serving)
+            #expect(try await !group.describe(names[broken]).serving)
+            #expect(await group.generate(names[broken]).code == .dataLoss)
+        }
+    }
+
+    @Test("a model whose steps a later stage cannot run is given up soon, and the other model serves")
+    func throwingBehind() async throws {
+        try await TwoModels.run(headBudget: nil, stageBudget: nil, throwing: 1) { group in
+            let refused = await group.generate("b")
+            #expect(refused.code == .dataLoss && refused.message?.contains("cannot run it") == true)
+            #expect(await group.generate("a").code == nil)
+            let described = try await group.describe()
+            #expect(described.serving && described.models.map(\.state) == [.ready, .failed])
         }
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import ModelRegistry
 import ServiceSupport
 import ShardServer
 import Testing
@@ -53,6 +54,33 @@ import Testing
         #expect(
             models(try load(environment: ["FATHOM_SHARD_MODEL": "a=/m/a.gguf,b=/m/b=1.gguf"])) == expected)
         #expect(models(try load(models: ["/m/one/x.gguf", "/m/two/x.gguf"])).map { $0.prefix(3) } == ["one", "two"])
+    }
+
+    @Test("verification needs a key exactly when signatures are asked for")
+    func verification() throws {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("shard-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let key = folder + "/key.pub"
+        try Data(SigningKey().publicKey.pem.utf8).write(to: URL(fileURLWithPath: key))
+        func verification(_ flags: [String: String]) throws -> ModelVerification {
+            try load(models: ["/m/tiny/model.gguf"], flags).verification
+        }
+        guard case .off = try verification([:]), case .off = try verification(["verify-models": "off"]),
+            case .digest = try verification(["verify-models": "digest"]),
+            case .signature = try verification(["verify-models": "signature", "verify-key": key])
+        else {
+            Issue.record("another verification than asked for")
+            return
+        }
+        for flags in [
+            ["verify-models": "yes"], ["verify-models": "signature"], ["verify-key": key],
+            ["verify-models": "digest", "verify-key": key],
+            ["verify-models": "signature", "verify-key": folder + "/missing"],
+            ["verify-models": "signature", "verify-key": folder],
+        ] {
+            #expect(throws: ConfigurationError.self) { try verification(flags) }
+        }
     }
 
     @Test("what contradicts itself is refused")

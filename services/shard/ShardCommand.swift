@@ -67,6 +67,21 @@ struct ShardCommand: AsyncParsableCommand {
     @Option(name: .customLong("step-timeout"), help: "A step unanswered for this long fails the requests in flight.")
     var stepTimeout: String?
 
+    @Option(
+        name: .customLong("relink-timeout"),
+        help: "Longest wait of requests in flight for a lost stage to come back; 0s: they fail at once.")
+    var relinkTimeout: String?
+
+    @Option(
+        name: .customLong("verify-models"),
+        help: "What model files must prove before they are loaded: off, digest (of their manifest) or signature.")
+    var verifyModels: String?
+
+    @Option(
+        name: .customLong("verify-key"),
+        help: "Public key, a PEM file, that must have signed the manifest; for --verify-models signature.")
+    var verifyKey: String?
+
     func run() async throws {
         let flags: ServiceFlags = [
             "model": model, "model-name": modelName, "memory-budget": memoryBudget, "stage": stage, "stages": stages,
@@ -74,6 +89,7 @@ struct ShardCommand: AsyncParsableCommand {
             "threads": threads, "kv-blocks": kvBlocks, "kv-type": kvType, "max-batched-tokens": maxBatchedTokens,
             "max-running": maxRunning, "max-waiting": maxWaiting, "prefix-cache": prefixCache,
             "draft-tokens": draftTokens, "prefill-share": prefillShare, "step-timeout": stepTimeout,
+            "relink-timeout": relinkTimeout, "verify-models": verifyModels, "verify-key": verifyKey,
         ]
         try await ServiceRunner.main("shard", options: common, flags: flags, defaultPort: 7100) { process in
             try await ShardServer.services(ShardConfiguration(process.configuration), process: process)

@@ -46,6 +46,8 @@ package final class GenerationService: Sendable {
             }
             let lease = try await pool.lease(index)
             defer { lease.release() }
+            // A stage that is set up otherwise may be put right, and requests may wait for that elsewhere.
+            if let fault = lease.model.fault(), fault.code != .notReady { throw fault }
             contextLimit = lease.model.engine.limits.contextLimit
             return try await body(lease.model)
         } catch let error as InferenceError {
@@ -128,15 +130,20 @@ package final class GenerationService: Sendable {
         response.created = described.created
         response.memoryBudgetBytes = UInt64(memoryBudget ?? 0)
 
-        let loaded = pool.loadedModels.filter { request.model.isEmpty || $0.index == index }.map(\.model)
-        let statuses = loaded.map(\.engine.status)
-        let problems = statuses.map { $0.problem(now: now) }
-        response.serving = problems.allSatisfy { $0 == nil }
-        if let shown = problems.firstIndex(where: { $0 != nil }) ?? loaded.indices.first {
-            response.stages = loaded[shown].group.stages
+        // A model that is at fault by itself says nothing about the others.
+        let asked = pool.loadedModels.filter { request.model.isEmpty || $0.index == index }.map(\.model)
+        let sound = asked.filter { $0.fault(now: now) == nil }
+        let problems = sound.map { $0.engine.status.problem(now: now) }
+        let states = request.model.isEmpty ? response.models.map(\.state) : [described.state]
+        response.serving = problems.allSatisfy { $0 == nil } && !states.allSatisfy { $0 == .failed }
+        if let shown = problems.firstIndex(where: { $0 != nil }) ?? sound.indices.first {
+            response.stages = sound[shown].group.stages
+        } else if let first = asked.first {
+            response.stages = first.group.stages
         }
         response.millisecondsSinceLastToken =
-            statuses.map { $0.millisecondsSinceLastToken(now: now) ?? .max }.max() ?? .max
+            sound.map { $0.engine.status.millisecondsSinceLastToken(now: now) ?? .max }.max() ?? .max
+        let statuses = asked.map(\.engine.status)
         for status in statuses {
             response.runningSequences += UInt32(status.runningSequences)
             response.waitingSequences += UInt32(status.waitingSequences)
@@ -173,6 +180,7 @@ package final class GenerationService: Sendable {
             return description
         }
         let status = model.engine.status
+        if model.fault(now: now) != nil { description.state = .failed }
         description.problem = model.problem(now: now) ?? ""
         description.millisecondsSinceLastToken = status.millisecondsSinceLastToken(now: now) ?? .max
         description.runningSequences = UInt32(status.runningSequences)

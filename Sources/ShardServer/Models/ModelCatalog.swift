@@ -68,7 +68,7 @@ package final class ModelCatalog: Sendable {
     private let read: @Sendable (_ index: Int) throws -> ModelCard
     private let slots: Mutex<[Slot]>
 
-    /// - Parameter read: reads the header of a model's file.
+    /// - Parameter read: reads the header of a model's file; throws `InferenceError` in words for whoever asks for the model.
     package init(names: [String], read: @escaping @Sendable (_ index: Int) throws -> ModelCard) {
         precondition(!names.isEmpty, "a shard serves at least one model")
         self.names = names
@@ -110,7 +110,9 @@ package final class ModelCatalog: Sendable {
             slots.withLock { $0[index] = Slot(card: card) }
             return card
         } catch {
-            let problem = InferenceError(loading: names[index], error)
+            let problem =
+                (error as? InferenceError)
+                ?? InferenceError(code: .dataLoss, message: "model \(names[index]) is unusable", cause: error)
             slots.withLock { $0[index] = Slot(problem: problem, triedAt: .now) }
             throw problem
         }

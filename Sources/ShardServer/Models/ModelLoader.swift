@@ -1,8 +1,11 @@
+import ChatTemplate
 import Foundation
 import InferenceCore
 import Kernels
 import ModelFiles
 import ServiceSupport
+import Tensors
+import Tokenization
 import Transformer
 
 /// Reads model files as one process's configuration says. Blocks for as long as that takes: see ``LoaderThread``.
@@ -46,6 +49,7 @@ package struct ModelLoader: Sendable {
     package func stage(of card: ModelCard) throws -> (weights: ModelWeights, stage: TransformerStage) {
         let weights = try ModelWeights(path: card.path)
         guard try ModelIdentity(weights.source).digest == card.digest else { throw ModelFileChanged() }
+        try configuration.verification.check(weights.source)
         let stage = try TransformerStage(
             weights, layers: card.layers, configuration: stageConfiguration(kvBlockCount: card.kvBlockCount))
         return (weights, stage)
@@ -90,20 +94,19 @@ package struct ModelLoader: Sendable {
 struct ModelFileChanged: Error {}
 
 extension InferenceError {
-    /// Why a model cannot be loaded, in words for whoever asked for it: without paths, which are for the log (`cause`).
-    init(loading name: String, _ error: any Error) {
+    /// Why a model cannot be loaded, with the reason, in words for whoever asked for it: without the paths of this machine,
+    /// which are for the log (`cause`).
+    ///
+    /// - Parameter path: of the model, a file or a folder.
+    package init(loading name: String, path: String, _ error: any Error) {
         switch error {
-        case let error as InferenceError where error.code == .unsupportedModel:
-            self.init(code: .unsupportedModel, message: "model \(name): \(error.message)", cause: error)
-        case let error as InferenceError where error.code == .dataLoss || error.code == .invalidRequest:
-            self.init(
-                code: .dataLoss, message: "model \(name) cannot be loaded: its file does not fit", cause: error)
         case let error as InferenceError:
-            self = error
-        case let error as ModelFileError:
-            self.init(
-                code: .dataLoss, message: "model \(name) cannot be loaded: its file is unusable (\(error.code))",
-                cause: error)
+            switch error.code {
+            case .unsupportedModel, .dataLoss:
+                self.init(name, error.code, error.message, path: path, cause: error)
+            case .invalidRequest: self.init(name, .dataLoss, error.message, path: path, cause: error)
+            default: self = error
+            }
         case let error as KernelError where error.code == .resourceExhausted:
             self.init(
                 code: .outOfMemory, message: "model \(name) cannot be loaded: the system has no memory for it",
@@ -111,8 +114,31 @@ extension InferenceError {
         case is ModelFileChanged:
             self.init(
                 code: .notReady, message: "model \(name): its file has changed and will be read anew", cause: error)
-        default:
-            self.init(code: .dataLoss, message: "model \(name) cannot be loaded", cause: error)
+        case let error as ModelFileError: self.init(name, .dataLoss, error.description, path: path, cause: error)
+        case let error as TokenizationError: self.init(name, .dataLoss, error.message, path: path, cause: error)
+        case let error as ChatTemplateError: self.init(name, .dataLoss, error.description, path: path, cause: error)
+        case let error as KernelError: self.init(name, .dataLoss, error.message, path: path, cause: error)
+        case let error as TensorError: self.init(name, .dataLoss, error.message, path: path, cause: error)
+        case let error as ConfigurationError: self.init(name, .dataLoss, error.message, path: path, cause: error)
+        default: self.init(code: .dataLoss, message: "model \(name) is unusable", cause: error)
         }
+    }
+
+    private init(_ name: String, _ code: Code, _ reason: String, path: String, cause: any Error) {
+        self.init(
+            code: code, message: "model \(name) is unusable: \(reason.withoutFolders(of: path).prefix(500).printable)",
+            cause: cause)
+    }
+}
+
+extension String {
+    /// The text with file names in place of paths.
+    fileprivate func withoutFolders(of path: String) -> String {
+        let url = URL(fileURLWithPath: path).standardizedFileURL
+        let folder = url.deletingLastPathComponent().path
+        return replacingOccurrences(of: path, with: url.lastPathComponent)
+            .replacingOccurrences(of: folder + "/", with: "")
+            // Links may have led elsewhere.
+            .replacing(#/(^|[\s'"(])\/(?:[^\s\/:'"]+\/)+/#) { $0.output.1 }
     }
 }

@@ -33,6 +33,8 @@ package final class ModelPool<Model: HostedModel>: Service {
         var model: Model?
         var failure: InferenceError?
         var failedAt: ContinuousClock.Instant?
+        /// Attempts that failed since one succeeded.
+        var failureCount = 0
         /// Since when nobody uses it.
         var idleSince = ContinuousClock.now
     }
@@ -50,9 +52,13 @@ package final class ModelPool<Model: HostedModel>: Service {
         case evict(Int)
     }
 
-    /// A model that could not be loaded is not tried again for this long: requests for it fail at once, and do not
-    /// drive others out of memory again and again.
+    /// A model that could not be loaded is not tried again for this long, doubled with each attempt up to a minute:
+    /// requests for it fail at once, and do not drive others out of memory again and again.
     package static var failurePause: Duration { .seconds(2) }
+
+    private static func pause(after failureCount: Int) -> Duration {
+        failurePause * (1 << min(max(0, failureCount - 1), 5))
+    }
 
     /// Of the models, in the order of the configuration.
     package let names: [String]
@@ -93,7 +99,13 @@ package final class ModelPool<Model: HostedModel>: Service {
             throw error(for: refusal, index)
         }
         let start = ContinuousClock.now
-        let model = try await load(index)
+        let model: Model
+        do {
+            model = try await load(index)
+        } catch {
+            failed(index, error)
+            throw error
+        }
         apply { state in
             state.slots[index].model = model
             return state.residency.loaded(index)
@@ -159,7 +171,7 @@ package final class ModelPool<Model: HostedModel>: Service {
                 }
                 let slot = state.slots[index]
                 if state.residency.phase(of: index) == .absent, let failure = slot.failure,
-                    let failedAt = slot.failedAt, failedAt.duration(to: .now) < Self.failurePause
+                    let failedAt = slot.failedAt, failedAt.duration(to: .now) < Self.pause(after: slot.failureCount)
                 {
                     throw failure
                 }
@@ -270,6 +282,7 @@ package final class ModelPool<Model: HostedModel>: Service {
                 isStopping = state.isStopping
                 state.slots[index].model = isStopping ? nil : model
                 state.slots[index].failure = nil
+                state.slots[index].failureCount = 0
                 state.slots[index].idleSince = .now
                 return state.residency.loaded(index)
             }
@@ -286,6 +299,7 @@ package final class ModelPool<Model: HostedModel>: Service {
         apply { state in
             state.slots[index].failure = failure
             state.slots[index].failedAt = .now
+            state.slots[index].failureCount += 1
             let (waiters, actions) = state.residency.loadFailed(index)
             for waiter in waiters { state.waiters.removeValue(forKey: waiter)?.resume(throwing: failure) }
             return actions

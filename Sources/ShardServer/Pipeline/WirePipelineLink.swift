@@ -19,12 +19,21 @@ package final class WirePipelineLink: PipelineLink {
         var isStopped = false
         /// Why the next stage refused the last join.
         var refusal: RPCError?
+        /// Epochs in a row that ended soon after they began.
+        var shortEpochCount = 0
     }
 
     /// Pauses between attempts to join.
     private static let pauses: [Duration] = [
         .milliseconds(50), .milliseconds(100), .milliseconds(250), .milliseconds(500),
     ]
+
+    /// Pauses after epochs that came to nothing: something in the steps themselves may end them, and would again.
+    private static let shortEpochPauses: [Duration] = [
+        .milliseconds(50), .milliseconds(250), .seconds(1), .seconds(5),
+    ]
+    /// An epoch that lasts this long is none of those.
+    private static let steadyTime = Duration.seconds(5)
 
     private let client: WireClient
     private let plan: StagePlan
@@ -56,6 +65,9 @@ package final class WirePipelineLink: PipelineLink {
 
     /// Why the next stage, which can be reached, does not take this model; nil while it does, or when nobody knows.
     package var refusal: RPCError? { state.withLock(\.refusal) }
+
+    /// Whether link after link has ended soon after it came up.
+    package var isFlapping: Bool { state.withLock(\.shortEpochCount) >= Self.shortEpochPauses.count }
 
     package func start(_ receive: @escaping @Sendable (PipelineEvent) -> Void) {
         state.withLock { $0.receive = receive }
@@ -108,8 +120,14 @@ package final class WirePipelineLink: PipelineLink {
     private func keepLinked() async {
         var failures = 0
         while !Task.isCancelled, !state.withLock(\.isStopped) {
+            var pause = Duration.zero
             do {
-                try await stayLinked { failures = 0 }
+                let lasted = try await stayLinked { failures = 0 }
+                let shortEpochs = state.withLock { state in
+                    state.shortEpochCount = lasted < Self.steadyTime ? state.shortEpochCount + 1 : 1
+                    return state.shortEpochCount
+                }
+                pause = Self.shortEpochPauses[min(shortEpochs, Self.shortEpochPauses.count) - 1]
             } catch {
                 noteRefusal(error)
                 // Said once when contact is lost, not once per attempt.
@@ -119,7 +137,7 @@ package final class WirePipelineLink: PipelineLink {
                         "stage.index": "\(plan.stageIndex)", "model": "\(plan.modelName)", "error": "\(error)",
                     ])
             }
-            let pause = Self.pauses[min(failures, Self.pauses.count - 1)]
+            pause = max(pause, Self.pauses[min(failures, Self.pauses.count - 1)])
             failures += 1
             try? await Task.sleep(for: pause)
         }
@@ -135,7 +153,9 @@ package final class WirePipelineLink: PipelineLink {
     }
 
     /// One epoch, from joining to the stream's end.
-    private func stayLinked(_ onLink: () -> Void) async throws {
+    ///
+    /// - Returns: how long it lasted.
+    private func stayLinked(_ onLink: () -> Void) async throws -> Duration {
         let epoch = state.withLock { state in
             state.epochCount += 1
             return state.epochCount
@@ -148,6 +168,7 @@ package final class WirePipelineLink: PipelineLink {
             _ = end(epoch, InferenceError(link: reason, stage: plan.stageIndex))
             closing.finish()
         }
+        let start = ContinuousClock.now
         group.linked(to: downstream.stages)
         let isLinked = state.withLock { state in
             guard state.lastClosedEpoch < epoch, !state.isStopped else { return false }
@@ -172,6 +193,7 @@ package final class WirePipelineLink: PipelineLink {
         }
         downstream.cancel()
         group.unlinked()
+        return start.duration(to: .now)
     }
 
     private func deliver(_ message: ByteBuffer, epoch: UInt64) {

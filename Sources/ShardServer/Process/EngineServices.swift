@@ -1,4 +1,5 @@
 import Engine
+import InferenceCore
 import ServiceLifecycle
 import ServiceSupport
 
@@ -20,13 +21,27 @@ struct LivenessService: Service {
         }
     }
 
-    /// What is wrong with the first model that does not serve. A model that is not loaded, or on its way, is no problem.
+    /// What is wrong with the first model that does not serve. A model that is not loaded, or on its way, is no problem,
+    /// and one that is at fault by itself is none while there is another.
     private func problem() -> String? {
+        var fault: String?
+        var isAnySound = pool.names.indices.contains { pool.snapshot(of: $0).isPromising }
         for (_, model) in pool.loadedModels {
-            if let problem = model.problem() { return "model \(model.served.name): \(problem)" }
+            if let found = model.fault() {
+                fault = fault ?? found.message
+            } else if let problem = model.problem() {
+                return "model \(model.served.name): \(problem)"
+            } else {
+                isAnySound = true
+            }
         }
-        return nil
+        return isAnySound ? nil : fault ?? "no model can be loaded"
     }
+}
+
+extension ModelPool.Snapshot {
+    /// Whether the model may be loaded when it is asked for, as far as is known.
+    fileprivate var isPromising: Bool { phase != .ready && failure == nil }
 }
 
 /// A later stage serves as soon as it listens; whether the group serves is the head's to say.

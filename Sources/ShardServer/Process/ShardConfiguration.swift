@@ -13,7 +13,7 @@ package struct ShardConfiguration: Sendable {
     package static let keys = [
         "model", "model-name", "memory-budget", "stage", "stages", "layers", "next", "threads", "kv-blocks", "kv-type",
         "max-batched-tokens", "max-running", "max-waiting", "prefix-cache", "draft-tokens",
-        "prefill-share", "step-timeout",
+        "prefill-share", "step-timeout", "relink-timeout", "verify-models", "verify-key",
     ]
 
     /// Most models of one process.
@@ -47,6 +47,10 @@ package struct ShardConfiguration: Sendable {
     package var prefillShare: Double?
     /// A step that the next stages do not answer for this long fails the epoch.
     package var stepTimeout: Duration
+    /// How long sequences in flight wait for a lost link to come back; zero: they fail at once.
+    package var relinkTimeout: Duration
+    /// What model files must prove before they are loaded.
+    package var verification: ModelVerification
 
     /// Reads and checks the settings.
     ///
@@ -72,6 +76,9 @@ package struct ShardConfiguration: Sendable {
         prefillShare = share == 0 ? nil : share
         stepTimeout = try settings.duration(
             "step-timeout", default: .seconds(10), in: .milliseconds(10)...(.seconds(600)))
+        relinkTimeout = try settings.duration(
+            "relink-timeout", default: EngineConfiguration.defaultRelinkTimeout, in: .zero...(.seconds(600)))
+        verification = try Self.verification(settings)
         layers = try Self.layers(settings)
         if layers != nil, models.count > 1 {
             throw settings.invalid("layers", expected: "nothing: it cannot fit each of \(models.count) models")
@@ -143,6 +150,29 @@ package struct ShardConfiguration: Sendable {
             throw settings.invalid("memory-budget", expected: "an amount of memory such as 800MiB, 12GiB or bytes")
         }
         return byteCount
+    }
+
+    /// A key is read at the start: a process that could verify nothing must not run.
+    private static func verification(_ settings: ServiceConfiguration) throws -> ModelVerification {
+        let level: ModelVerification.Level = try settings.choice("verify-models", default: .off)
+        let path = try settings.string("verify-key")
+        guard level == .signature else {
+            if path != nil {
+                throw settings.invalid("verify-key", expected: "nothing: it is for --verify-models signature")
+            }
+            return level == .digest ? .digest : .off
+        }
+        guard let path else {
+            throw ConfigurationError(
+                .missingValue,
+                "--verify-key is needed: --verify-models signature has to know whose signature counts")
+        }
+        do {
+            let pem = try String(contentsOf: URL(fileURLWithPath: path), encoding: .utf8)
+            return .signature(try VerifyingKey(pem: pem))
+        } catch {
+            throw settings.invalid("verify-key", expected: "a file with an Ed25519 public key in PEM form")
+        }
     }
 
     /// Layers as "A..<B".

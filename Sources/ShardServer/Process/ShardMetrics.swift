@@ -48,6 +48,12 @@ final class EngineMetrics: Sendable {
             name: "fathom_shard_preemptions_total", help: "Times a sequence gave its KV cache to an older one.",
             value: \.preemptions),
         Series(
+            name: "fathom_shard_not_finite_sequences_total",
+            help: "Requests that ended because their numbers were not finite.", value: \.notFiniteSequences),
+        Series(
+            name: "fathom_shard_requeued_sequences_total",
+            help: "Times a request waited to be computed again because a link was lost.", value: \.requeuedSequences),
+        Series(
             name: "fathom_shard_prefix_cache_query_tokens_total",
             help: "Tokens that could have come from the prefix cache.", value: \.prefixQueryTokens),
         Series(

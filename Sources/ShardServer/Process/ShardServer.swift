@@ -21,7 +21,14 @@ package enum ShardServer {
     ) async throws -> [any Service] {
         let loader = ModelLoader(configuration)
         let names = configuration.models.map(\.name)
-        let catalog = ModelCatalog(names: names) { try loader.card(of: configuration.models[$0]) }
+        let catalog = ModelCatalog(names: names) { index in
+            let specification = configuration.models[index]
+            do {
+                return try loader.card(of: specification)
+            } catch {
+                throw InferenceError(loading: specification.name, path: specification.path, error)
+            }
+        }
         try await LoaderThread.run { readHeaders(catalog, logger: process.logger) }
         process.identity.setAttribute("model", names.joined(separator: ", "))
         process.identity.setAttribute("stage.index", "\(configuration.stageIndex)")
@@ -63,7 +70,7 @@ package enum ShardServer {
             try makeHeadModel(card, loader, configuration, process, metrics) { engineMetrics.retire($0, of: index) }
         }
         engineMetrics.register(in: process.metrics) { pool.snapshot(of: $0).model?.engine.status }
-        try await pool.preload(0)
+        try await preload(pool, configuration)
         var router = RPCRouter()
         GenerationService(catalog: catalog, pool: pool, memoryBudget: configuration.memoryBudget).register(in: &router)
         let server = process.makeWireServer(router)
@@ -94,7 +101,8 @@ package enum ShardServer {
                 maxRunningSequences: configuration.maxRunningSequences,
                 maxWaitingSequences: configuration.maxWaitingSequences, stageCount: configuration.stageCount,
                 endOfGenerationTokenIDs: served.tokenizer.endOfGenerationTokenIDs,
-                stepTimeout: configuration.stepTimeout, heartbeatTokenID: served.tokenizer.bosTokenID ?? 0,
+                stepTimeout: configuration.stepTimeout, relinkTimeout: configuration.relinkTimeout,
+                heartbeatTokenID: served.tokenizer.bosTokenID ?? 0,
                 reusesPrefixes: configuration.reusesPrefixes, maxDraftTokens: configuration.maxDraftTokens,
                 prefillShare: configuration.prefillShare),
             onStep: metrics.record(headStep:))
@@ -117,7 +125,7 @@ package enum ShardServer {
                     stage: stage, plan: plan, next: configuration.next.map(process.makeWireClient), group: group,
                     logger: process.logging.logger("shard.stage"), onStep: metrics.record(stageStep:)))
         }
-        try await pool.preload(0)
+        try await preload(pool, configuration)
         let host = StageHost(stageIndex: configuration.stageIndex, catalog: catalog, pool: pool)
         var router = RPCRouter()
         host.register(in: &router)
@@ -127,6 +135,14 @@ package enum ShardServer {
     }
 
     // MARK: - Both
+
+    /// Loads the first model. Where it is the only one and cannot be loaded, there is nothing to serve; else the others
+    /// must not suffer for it. Whether it is one or the other has been logged.
+    private static func preload<Model>(_ pool: ModelPool<Model>, _ configuration: ShardConfiguration) async throws {
+        do {
+            try await pool.preload(0)
+        } catch  where configuration.models.count > 1 && !(error is CancellationError) {}
+    }
 
     private static func makeGroup(
         _ stage: TransformerStage, _ configuration: ShardConfiguration, _ process: ServiceProcess
@@ -152,7 +168,7 @@ package enum ShardServer {
                 return try await LoaderThread.run { try make(card, index) }
             } catch {
                 if error is ModelFileChanged { catalog.forget(index) }
-                throw InferenceError(loading: card.name, error)
+                throw InferenceError(loading: card.name, path: card.path, error)
             }
         } onEvent: { event in
             metrics.record(event)
