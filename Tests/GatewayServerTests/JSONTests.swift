@@ -12,6 +12,15 @@ struct JSONTests {
         #expect(try JSONParser.parse(text).text == text)
     }
 
+    @Test("no line break of Unicode is written raw, and what looks like one is")
+    func lineBreaks() throws {
+        let text = "a\u{2028}b\u{2029}c\u{85}d\u{B}e\u{C}f\u{2027}é\u{C2}\u{E2}"
+        let written = JSONValue.string(text).text
+        #expect(written == "\"a\\u2028b\\u2029c\\u0085d\\u000be\\u000cf\u{2027}é\u{C2}\u{E2}\"")
+        #expect(!written.contains { $0.isNewline })
+        #expect(try JSONParser.parse(written).string == text)
+    }
+
     @Test("escapes, surrogates and their halves become text")
     func escapes() throws {
         let value = try JSONParser.parse(#""\ud83e\udd91 \u00e9 \/ \ud83e x \udd91""#)

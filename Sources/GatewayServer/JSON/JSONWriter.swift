@@ -141,6 +141,13 @@ package struct JSONWriter {
             for index in utf8.indices {
                 let byte = utf8[index]
                 guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") || byte == 0x7F else {
+                    // Line breaks beyond ASCII: allowed raw in JSON, but clients that cut streams into lines as Unicode
+                    // has them would cut a document in two.
+                    if byte == 0xE2 || byte == 0xC2, let (digits, count) = Self.lineBreak(utf8[index...]) {
+                        bytes.append(contentsOf: utf8[start..<index])
+                        bytes.append(contentsOf: digits.utf8)
+                        start = index + count
+                    }
                     continue
                 }
                 bytes.append(contentsOf: utf8[start..<index])
@@ -150,6 +157,16 @@ package struct JSONWriter {
             bytes.append(contentsOf: utf8[start...])
         }
         bytes.append(UInt8(ascii: "\""))
+    }
+
+    /// The escape of the line break that `text` begins with, and its length in bytes: U+0085, U+2028 or U+2029.
+    private static func lineBreak(_ text: Slice<UnsafeBufferPointer<UInt8>>) -> (digits: String, count: Int)? {
+        switch (text.first, text.dropFirst().first, text.dropFirst(2).first) {
+        case (0xC2, 0x85, _): ("\\u0085", 2)
+        case (0xE2, 0x80, 0xA8): ("\\u2028", 3)
+        case (0xE2, 0x80, 0xA9): ("\\u2029", 3)
+        default: nil
+        }
     }
 
     private mutating func appendEscape(_ byte: UInt8) {
