@@ -73,4 +73,25 @@ struct MultipartParserTests {
     func boundary(_ type: String, _ expected: String?) {
         #expect(MultipartParser.boundary(contentType: type) == expected)
     }
+
+    @Test(
+        "file names are what the client meant, however it writes them",
+        arguments: [
+            ("filename=\"a b.txt\"", "a b.txt"), ("filename=plain.txt", "plain.txt"),
+            ("filename=\"semi;colon=x.txt\"", "semi;colon=x.txt"),
+            ("filename=\"new\u{2028}line\u{85}.txt\"", "new\u{2028}line\u{85}.txt"),
+            ("filename=\"percent%20%2F.txt\"", "percent%20%2F.txt"), ("filename=\"q%22.txt\"", "q\".txt"),
+            ("filename*=UTF-8''%E6%89%8B%E5%86%8C.txt", "手册.txt"), ("filename*=utf-8'en'a%20b.txt", "a b.txt"),
+            ("filename=\"fallback.txt\"; filename*=UTF-8''%e2%82%ac.txt", "€.txt"),
+            ("filename*=UTF-8''%e2%82%ac.txt; filename=fallback.txt", "€.txt"),
+            ("filename*=ISO-8859-1''na%EFve.txt", "naïve.txt"),
+            // What cannot be read is as if it were not there.
+            ("filename=\"x.txt\"; filename*=UTF-8''%ff", "x.txt"), ("filename=\"x.txt\"; filename*=UTF-8''%4", "x.txt"),
+            ("filename=\"x.txt\"; filename*=Big5''%41", "x.txt"), ("filename=\"x.txt\"; filename*=nothing", "x.txt"),
+            ("filename*=UTF-16''%41", nil), ("x=y", nil),
+        ] as [(String, String?)])
+    func names(_ parameter: String, _ expected: String?) throws {
+        let text = "--XX\r\nContent-Disposition: form-data; name=\"file\"; \(parameter)\r\n\r\nv\r\n--XX--"
+        #expect(try parse(text, pieceSize: 1_000).parts.first?.filename == expected)
+    }
 }

@@ -172,8 +172,9 @@ package struct MultipartParser {
     private static func part(header: String) throws(Malformed) -> MultipartPart {
         var part = MultipartPart(name: "")
         var hasDisposition = false
-        for line in header.split(whereSeparator: \.isNewline) {
-            let pair = line.split(separator: ":", maxSplits: 1)
+        // Only CR and LF end a line here: a file's name may hold what Unicode calls a line break.
+        for line in header.unicodeScalars.split(whereSeparator: { $0 == "\r" || $0 == "\n" }) {
+            let pair = Substring(line).split(separator: ":", maxSplits: 1)
             guard pair.count == 2 else { throw Malformed(reason: "the header of a part has a line without ':'") }
             switch trim(pair[0]).lowercased() {
             case "content-type": part.contentType = String(trim(pair[1]).prefix(256))
@@ -181,7 +182,8 @@ package struct MultipartParser {
                 hasDisposition = true
                 let parameters = parameters(pair[1])
                 part.name = parameters["name"] ?? ""
-                part.filename = parameters["filename"]
+                // RFC 7578 knows no `filename*`; older clients send it for names beyond ASCII, beside `filename` or alone.
+                part.filename = parameters["filename*"].flatMap(extendedValue) ?? parameters["filename"]
             default: break
             }
         }
@@ -191,41 +193,73 @@ package struct MultipartParser {
         return part
     }
 
+    /// The text of an extended parameter (RFC 8187): `UTF-8''na%C3%AFve.txt`; nil when it is malformed or in a charset that
+    /// the RFC does not ask for.
+    private static func extendedValue(_ text: String) -> String? {
+        let parts = text.split(separator: "'", maxSplits: 2, omittingEmptySubsequences: false)
+        guard parts.count == 3 else { return nil }
+        var bytes: [UInt8] = []
+        var rest = parts[2].utf8[...]
+        while let byte = rest.popFirst() {
+            guard byte == UInt8(ascii: "%") else {
+                bytes.append(byte)
+                continue
+            }
+            guard let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16), rest.count >= 2 else {
+                return nil
+            }
+            rest.removeFirst(2)
+            bytes.append(value)
+        }
+        switch parts[0].lowercased() {
+        case "utf-8": return String(validating: bytes, as: UTF8.self)
+        case "iso-8859-1": return String(String.UnicodeScalarView(bytes.map { Unicode.Scalar($0) }))
+        default: return nil
+        }
+    }
+
     /// The parameters of a disposition: `form-data; name="file"; filename="a;b.txt"`.
     private static func parameters(_ text: Substring) -> [String: String] {
         var parameters: [String: String] = [:]
-        var piece = ""
+        var piece = String.UnicodeScalarView()
         var isQuoted = false
         var isEscaped = false
-        func add(_ piece: String) {
-            let pair = piece.split(separator: "=", maxSplits: 1)
+        func add(_ piece: String.UnicodeScalarView) {
+            let pair = String(piece).split(separator: "=", maxSplits: 1)
             guard pair.count == 2 else { return }
             parameters[trim(pair[0]).lowercased()] = unquote(trim(pair[1]))
         }
-        for character in text {
+        // By scalars: a quote with a combining mark behind it is still a quote.
+        for scalar in text.unicodeScalars {
             if isEscaped {
                 isEscaped = false
-            } else if isQuoted && character == "\\" {
+            } else if isQuoted && scalar == "\\" {
                 isEscaped = true
-            } else if character == "\"" {
+            } else if scalar == "\"" {
                 isQuoted.toggle()
-            } else if character == ";" && !isQuoted {
+            } else if scalar == ";" && !isQuoted {
                 add(piece)
-                piece = ""
+                piece = .init()
                 continue
             }
-            piece.append(character)
+            piece.append(scalar)
         }
         add(piece)
         return parameters
     }
 
+    /// Without the spaces and tabs around it, which is what HTTP calls whitespace.
     private static func trim(_ text: some StringProtocol) -> String {
-        String(text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
+        let isSpace: (Unicode.Scalar) -> Bool = { $0 == " " || $0 == "\t" }
+        let scalars = text.unicodeScalars.drop(while: isSpace)
+        guard let last = scalars.lastIndex(where: { !isSpace($0) }) else { return "" }
+        return String(String.UnicodeScalarView(scalars[...last]))
     }
 
     private static func unquote(_ text: String) -> String {
-        guard text.count >= 2, text.hasPrefix("\""), text.hasSuffix("\"") else { return text }
-        return String(text.dropFirst().dropLast()).replacing("\\\"", with: "\"").replacing("%22", with: "\"")
+        let scalars = text.unicodeScalars
+        guard scalars.count >= 2, scalars.first == "\"", scalars.last == "\"" else { return text }
+        let inner = String(String.UnicodeScalarView(scalars.dropFirst().dropLast()))
+        return inner.replacing("\\\"", with: "\"").replacing("%22", with: "\"")
     }
 }
