@@ -81,7 +81,11 @@ package struct KeyFile: Codable, Sendable, Equatable {
     ///
     /// - Throws: `fileUnavailable`, or `fileMalformed` for JSON of another shape or version.
     package static func load(path: String) throws -> KeyFile {
-        guard access(path, F_OK) == 0 else { return KeyFile() }
+        if access(path, F_OK) != 0 {
+            // Only a file that is not there is empty; one that may not be looked at is not.
+            guard errno == ENOENT else { throw systemError("cannot read \(path)") }
+            return KeyFile()
+        }
         let data: Data
         do {
             data = try Data(contentsOf: URL(fileURLWithPath: path))

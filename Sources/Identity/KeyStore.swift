@@ -65,6 +65,16 @@ package final class KeyStore: Sendable {
         }
     }
 
+    /// Looks at the file when it is time to, as `authenticate` does.
+    ///
+    /// - Returns: `reloadError`.
+    package func refresh(now: ContinuousClock.Instant = .now) -> String? {
+        state.withLock { state in
+            reloadIfChanged(&state, now: now)
+            return state.reloadError
+        }
+    }
+
     /// How many keys are valid now.
     package var activeKeyCount: Int { state.withLock { $0.keys.count } }
 
@@ -75,7 +85,8 @@ package final class KeyStore: Sendable {
         guard now - state.checkedAt >= checkInterval else { return }
         state.checkedAt = now
         let stamp = Self.stamp(path: path)
-        guard stamp != state.stamp else { return }
+        // A file whose look failed is tried again, even when it looks as it did before.
+        guard stamp != state.stamp || state.reloadError != nil || !Self.mayRead(path) else { return }
         do {
             state.keys = Self.activeKeys(of: try KeyFile.load(path: path))
             state.stamp = stamp
@@ -104,6 +115,11 @@ package final class KeyStore: Sendable {
         return Stamp(
             inode: UInt64(information.st_ino), size: Int64(information.st_size), seconds: Int(modified.tv_sec),
             nanoseconds: Int(modified.tv_nsec))
+    }
+
+    /// False for a file that is there and may not be read, which its stamp does not tell.
+    private static func mayRead(_ path: String) -> Bool {
+        access(path, R_OK) == 0 || errno == ENOENT
     }
 
     private static func equalInConstantTime(_ a: [UInt8], _ b: [UInt8]) -> Bool {

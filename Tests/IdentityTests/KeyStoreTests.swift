@@ -52,6 +52,34 @@ struct KeyStoreTests {
         }
     }
 
+    @Test("looking without a key notices a file that became unreadable, and one that is well again without a change")
+    func refresh() throws {
+        try withTemporaryDirectory { directory in
+            let path = directory + "/keys.json"
+            let start = ContinuousClock.now
+            try KeyFile.update(path: path) { _ = try $0.add(tenant: "a") }
+            let store = try KeyStore(path: path, now: start)
+            #expect(store.refresh(now: start + .seconds(2)) == nil)
+            let aside = directory + "/aside.json"
+            try FileManager.default.moveItem(atPath: path, toPath: aside)
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+            #expect(store.refresh(now: start + .seconds(4)) != nil)
+            #expect(store.activeKeyCount == 1)
+            try FileManager.default.removeItem(atPath: path)
+            try FileManager.default.moveItem(atPath: aside, toPath: path)
+            #expect(store.refresh(now: start + .seconds(6)) == nil)
+        }
+    }
+
+    @Test("only a file that is not there is an empty one")
+    func unreachable() throws {
+        try withTemporaryDirectory { directory in
+            #expect(try KeyFile.load(path: directory + "/none.json") == KeyFile())
+            try "no directory".write(toFile: directory + "/file", atomically: true, encoding: .utf8)
+            #expect(throws: IdentityError.self) { try KeyFile.load(path: directory + "/file/keys.json") }
+        }
+    }
+
     @Test("a broken file refuses the start")
     func brokenStart() throws {
         try withTemporaryDirectory { directory in
