@@ -4,6 +4,7 @@ import HummingbirdHTTP2
 import Identity
 import Logging
 import NIOCore
+import NIOSSL
 import ServiceLifecycle
 import ServiceSupport
 import Wire
@@ -32,14 +33,17 @@ package struct Gateway: Sendable {
         }
     }
 
-    /// Longest list of accepted connections that wait, and most headers of a request, in bytes.
+    /// What the gateway calls itself in `Server`.
+    static let serverName = "fathom"
+    /// Longest list of connections that wait to be accepted.
     private static let backlog = 512
-    private static let maximumHeaderSize = 32 * 1024
 
     private let configuration: GatewayConfiguration
     private let dependencies: Dependencies
     private let readiness: ReadinessMonitor
-    private let responder: RouterResponder<GatewayContext>
+    private let keyFileMonitor: KeyFileMonitor
+    private let metrics: GatewayMetrics
+    private let responder: GatewayResponder
 
     /// Reads the keys and the cache secret; connects to nothing yet.
     ///
@@ -49,51 +53,63 @@ package struct Gateway: Sendable {
         self.dependencies = dependencies
         let namespaces = try CacheNamespaces(directory: configuration.stateDirectory)
         let keys = try KeyStore(path: configuration.keyFilePath)
-        let metrics = GatewayMetrics(dependencies.metrics)
+        metrics = GatewayMetrics(dependencies.metrics)
         let inference = InferenceClient(dependencies.inference)
         let store = dependencies.store.map { StoreClient($0) }
         let logger = dependencies.logger
         readiness = ReadinessMonitor(
             inference: inference, configuration: configuration, metrics: metrics, health: dependencies.health,
             logger: logger)
+        keyFileMonitor = KeyFileMonitor(keys: keys, metrics: metrics, logger: logger)
+        guard let cors = CORSPolicy(origins: configuration.corsAllowedOrigins) else {
+            throw GatewayError(code: .invalidConfiguration, message: "an allowed origin is no origin")
+        }
         let router = Router(context: GatewayContext.self)
+        let routes = RouteTable()
+        let requestCount = configuration.maximumConcurrentRequests
         router.add(
             middleware: RequestMiddleware(
-                keys: keys, limiter: RequestLimiter(limit: configuration.maximumConcurrentRequests), metrics: metrics,
-                logger: logger))
+                keys: keys, limiter: RequestLimiter(limit: requestCount),
+                bodyBudget: ByteBudget(limit: requestCount * configuration.maximumBodySize),
+                uploadBudget: ByteBudget(limit: requestCount * configuration.maximumUploadSize), routes: routes,
+                cors: cors, metrics: metrics, logger: logger))
         let generation = GenerationService(
             inference: inference,
             cache: ResponseCache(
                 maximumEntryCount: configuration.cacheEntryCount, maximumCost: configuration.cacheSize),
-            metrics: metrics, logger: logger, deadline: configuration.requestDeadline)
+            metrics: metrics, logger: logger, deadline: configuration.requestDeadline,
+            pingInterval: configuration.http.pingInterval)
         CompletionRoutes(
             configuration: configuration, generation: generation, readiness: readiness, namespaces: namespaces,
             store: store
         ).add(to: router)
-        OperationalRoutes(readiness: readiness, metrics: metrics, hasStore: store != nil).add(to: router)
+        OperationalRoutes(readiness: readiness, keys: keys, metrics: metrics, hasStore: store != nil).add(to: router)
         EmbeddingRoutes(configuration: configuration, store: store).add(to: router)
         if let store {
             FileRoutes(configuration: configuration, store: store).add(to: router)
             VectorStoreRoutes(configuration: configuration, store: store).add(to: router)
         }
-        responder = router.buildResponder()
+        routes.set(router.routes)
+        responder = GatewayResponder(router: router.buildResponder())
     }
 
-    /// What a process runs: the readiness poll and the HTTP server.
+    /// What a process runs: the readiness poll, the look at the key file, and the HTTP server.
     ///
     /// - Parameters:
     ///   - onListening: told the bound port once, when requests are taken.
     /// - Throws: what the TLS files throw.
     package func services(onListening: @escaping @Sendable (_ port: Int) async -> Void) throws -> [any Service] {
-        [readiness, try application(onListening: onListening)]
+        [readiness, keyFileMonitor, try application(onListening: onListening)]
     }
 
     private func application(onListening: @escaping @Sendable (Int) async -> Void) throws -> some ApplicationProtocol {
         Application(
             responder: responder, server: try server(),
             configuration: ApplicationConfiguration(
-                address: .hostname(configuration.host, port: configuration.port), serverName: "fathom",
-                backlog: Self.backlog),
+                address: .hostname(configuration.host, port: configuration.port), serverName: Self.serverName,
+                backlog: Self.backlog,
+                availableConnectionsDelegate: MaximumAvailableConnections(
+                    configuration.http.maximumConnections, logger: hummingbirdLogger)),
             onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) },
             logger: hummingbirdLogger)
     }
@@ -106,19 +122,21 @@ package struct Gateway: Sendable {
     }
 
     private func server() throws -> HTTPServerBuilder {
-        let idle = TimeAmount(configuration.idleTimeout)
-        let http1 = HTTP1Channel.Configuration(
-            additionalChannelHandlers: [ClientGoneHandler()], idleTimeout: idle,
-            httpDecoderConfiguration: .init(
-                maxHeaderFieldSize: Self.maximumHeaderSize, maxHeaderListSize: Self.maximumHeaderSize,
-                maxHeaderFieldCount: 200))
+        let limits = configuration.http
+        let idleTimeout = configuration.idleTimeout
+        let tls = try configuration.tls.map { try NIOSSLContext(configuration: try ServerTLS.configuration($0)) }
+        let streams = HTTP1Channel.Configuration(
+            additionalChannelHandlers: [ClientGoneHandler(), ExchangeHandler(limits)],
+            idleTimeout: TimeAmount(idleTimeout))
         let http2 = HTTP2Channel.Configuration(
-            idleTimeout: configuration.idleTimeout, gracefulCloseTimeout: .seconds(30), streamConfiguration: http1)
-        if let tls = configuration.tls {
-            return try .http2Upgrade(tlsConfiguration: try ServerTLS.configuration(tls), configuration: http2)
-        }
-        return HTTPServerBuilder { responder in
-            PlaintextChannel(responder: responder, http1: http1, http2: http2, prefaceTimeout: idle)
+            idleTimeout: idleTimeout, gracefulCloseTimeout: limits.goodbyeTimeout, streamConfiguration: streams)
+        return HTTPServerBuilder { [metrics] responder in
+            PublicChannel(
+                tls: tls,
+                http1: HTTP1ServerChannel(
+                    responder: responder, limits: limits, idleTimeout: idleTimeout,
+                    onRefusal: { metrics.countRefused(status: $0.status) }),
+                http2: HTTP2Channel(responder: responder, configuration: http2))
         }
     }
 }

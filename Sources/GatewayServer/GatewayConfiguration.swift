@@ -8,7 +8,10 @@ import Wire
 /// - `state`: directory for the cache secret and for uploads on their way; needed.
 /// - `max-concurrent-requests`: 1...100000, default 256.
 /// - `request-deadline`: longest a request may take, default 600s.
-/// - `idle-timeout`: longest a connection may be silent between and within requests, default 60s.
+/// - `idle-timeout`: longest a connection may be silent between requests, default 60s.
+/// - `header-timeout`, `body-timeout`, `body-stall-timeout`, `body-min-rate`, `write-timeout`, `ping-interval`,
+///   `max-connections`: see ``HTTPLimits``; defaults 20s, 600s, 20s, 1024 bytes a second, 60s, 15s and 4096.
+/// - `cors-allowed-origins`: web pages that may use the API, see ``CORSPolicy``; default none.
 /// - `max-body-bytes`: of JSON bodies, default 4 MiB.
 /// - `max-upload-bytes`: of one file, default 64 MiB.
 /// - `evidence`: passages or sentences, see ``EvidenceDetail``; default passages.
@@ -30,6 +33,10 @@ package struct GatewayConfiguration: Sendable {
     package var maximumConcurrentRequests = 256
     package var requestDeadline = Duration.seconds(600)
     package var idleTimeout = Duration.seconds(60)
+    /// How slow clients may be.
+    package var http = HTTPLimits()
+    /// Origins of web pages; "*" for all.
+    package var corsAllowedOrigins: [String] = []
     package var maximumBodySize = defaultBodyLimit
     package var maximumUploadSize = defaultUploadLimit
     package var evidenceDetail = EvidenceDetail.passages
@@ -59,6 +66,24 @@ package struct GatewayConfiguration: Sendable {
         requestDeadline = try settings.duration(
             "request-deadline", default: .seconds(600), in: .seconds(1)...(.seconds(86_400)))
         idleTimeout = try settings.duration("idle-timeout", default: .seconds(60), in: .seconds(1)...(.seconds(3_600)))
+        http.headerTimeout = try settings.duration(
+            "header-timeout", default: http.headerTimeout, in: .seconds(1)...(.seconds(3_600)))
+        http.bodyTimeout = try settings.duration(
+            "body-timeout", default: http.bodyTimeout, in: .seconds(1)...(.seconds(86_400)))
+        http.bodyStallTimeout = try settings.duration(
+            "body-stall-timeout", default: http.bodyStallTimeout, in: .seconds(1)...(.seconds(3_600)))
+        http.bodyMinimumRate = try settings.int("body-min-rate", default: http.bodyMinimumRate, in: 0...(1 << 30))
+        http.writeTimeout = try settings.duration(
+            "write-timeout", default: http.writeTimeout, in: .seconds(1)...(.seconds(3_600)))
+        http.pingInterval = try settings.duration(
+            "ping-interval", default: http.pingInterval, in: .zero...(.seconds(3_600)))
+        http.maximumConnections = try settings.int(
+            "max-connections", default: http.maximumConnections, in: 1...1_000_000)
+        corsAllowedOrigins = try settings.strings("cors-allowed-origins")
+        guard CORSPolicy(origins: corsAllowedOrigins) != nil else {
+            throw settings.invalid(
+                "cors-allowed-origins", expected: "*, or origins such as https://app.example, separated by commas")
+        }
         maximumBodySize = try settings.int("max-body-bytes", default: Self.defaultBodyLimit, in: 1_024...(1 << 30))
         maximumUploadSize = try settings.int(
             "max-upload-bytes", default: Self.defaultUploadLimit, in: 1_024...(1 << 40))

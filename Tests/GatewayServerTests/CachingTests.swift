@@ -28,8 +28,8 @@ struct CachingTests {
             #expect(streamed.events.last == "[DONE]")
             #expect(gateway.head.seen.requests.count == 1)
             let metrics = try await gateway.get("/metrics").text
-            #expect(metrics.contains("fathom_gateway_cache_hits_total 2"))
-            #expect(metrics.contains("fathom_gateway_cache_misses_total 1"))
+            #expect(metrics.contains("fathom_gateway_cache_hits_total{model=\"tiny-instruct\"} 2"))
+            #expect(metrics.contains("fathom_gateway_cache_misses_total{model=\"tiny-instruct\"} 1"))
         }
     }
 

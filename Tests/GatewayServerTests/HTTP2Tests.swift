@@ -32,7 +32,9 @@ struct HTTP2Tests {
     }
 
     /// Reads frames until one of `stream` ends it.
-    private func frames(_ socket: TestSocket, until stream: UInt8) async throws -> [Frame] {
+    private func frames(
+        _ socket: TestSocket, until stream: UInt8, where isLast: (Frame) -> Bool = { $0.type <= 1 && $0.flags & 1 == 1 }
+    ) async throws -> [Frame] {
         var bytes: [UInt8] = []
         var frames: [Frame] = []
         while true {
@@ -43,7 +45,7 @@ struct HTTP2Tests {
                     type: bytes[3], flags: bytes[4], stream: bytes[8], payload: Array(bytes[9..<(9 + length)]))
                 bytes.removeFirst(9 + length)
                 frames.append(frame)
-                if frame.stream == stream && frame.type <= 1 && frame.flags & 1 == 1 { return frames }
+                if frame.stream == stream && isLast(frame) { return frames }
             }
             let more = try await socket.receive()
             guard !more.isEmpty else { throw TestSocket.Failure(what: "the connection ended") }
@@ -89,6 +91,82 @@ struct HTTP2Tests {
             try await socket.send(Self.frame(3, stream: 1, [0, 0, 0, 8]))
             var iterator = gateway.head.cancellations.makeAsyncIterator()
             #expect(await iterator.next() == "reset")
+        }
+    }
+
+    /// The first field of a block: an indexed status, or the literal of one without a name of its own, as HPACK has it.
+    private static func isStatus(_ code: String, _ block: [UInt8]) -> Bool {
+        let indexed: [String: UInt8] = ["200": 0x88, "204": 0x89, "400": 0x8C, "404": 0x8D]
+        if let byte = indexed[code] { return block.first == byte }
+        // A literal value with the indexed name ":status"; digits may be Huffman-coded, so only the form is looked at.
+        return block.first.map { $0 & 0x0F == 8 && $0 < 0x80 || $0 == 0x48 } == true
+    }
+
+    @Test("a stream whose body does not come is answered and others go on", .timeLimit(.minutes(1)))
+    func slowBody() async throws {
+        try await withGateway(configure: { $0.http.bodyStallTimeout = .milliseconds(400) }) { gateway in
+            let socket = try await TestSocket(port: gateway.port)
+            let fields = [("authorization", "Bearer \(gateway.key)")]
+            try await socket.send(
+                Self.preface + Self.frame(4, stream: 0)
+                    + Self.frame(
+                        1, flags: 4, stream: 1, Self.headers(post: true, path: "/v1/completions", fields: fields))
+                    + Self.frame(0, stream: 1, Array("{".utf8)))
+            let frames = try await frames(socket, until: 1)
+            let data = frames.filter { $0.type == 0 && $0.stream == 1 }.flatMap(\.payload)
+            #expect(String(decoding: data, as: UTF8.self).contains("request_timeout"))
+            try await socket.send(
+                Self.frame(1, flags: 5, stream: 3, Self.headers(post: false, path: "/v1/models", fields: fields)))
+            let others = try await self.frames(socket, until: 3)
+            #expect(others.contains { $0.type == 1 && $0.stream == 3 && Self.isStatus("200", $0.payload) })
+        }
+    }
+
+    @Test("a stream that is refused before its body has come is reset in the end", .timeLimit(.minutes(1)))
+    func earlyAnswer() async throws {
+        try await withGateway(configure: { $0.http.bodyStallTimeout = .milliseconds(400) }) { gateway in
+            let socket = try await TestSocket(port: gateway.port)
+            try await socket.send(
+                Self.preface + Self.frame(4, stream: 0)
+                    + Self.frame(1, flags: 4, stream: 1, Self.headers(post: true, path: "/none", fields: [])))
+            let frames = try await frames(socket, until: 1, where: { $0.type == 3 })
+            #expect(frames.contains { $0.type == 0 && $0.stream == 1 && $0.flags & 1 == 1 })
+        }
+    }
+
+    @Test("HEAD, a wrong method and escapes are as in HTTP/1", .timeLimit(.minutes(1)))
+    func methods() async throws {
+        try await withGateway { gateway in
+            let socket = try await TestSocket(port: gateway.port)
+            try await socket.send(Self.preface + Self.frame(4, stream: 0))
+            let fields = [("authorization", "Bearer \(gateway.key)")]
+            // Index 2 is ":method: GET"; HEAD is a literal with the name of index 2.
+            var block = Self.headers(post: false, path: "/v1/%6dodels", fields: fields)
+            block.replaceSubrange(0..<1, with: [0x02, 0x04] + Array("HEAD".utf8))
+            try await socket.send(Self.frame(1, flags: 5, stream: 1, block))
+            let head = try await frames(socket, until: 1)
+            #expect(head.contains { $0.type == 1 && $0.stream == 1 && Self.isStatus("200", $0.payload) })
+            #expect(head.filter { $0.type == 0 }.allSatisfy { $0.payload.isEmpty })
+            try await socket.send(
+                Self.frame(
+                    1, flags: 5, stream: 3, Self.headers(post: false, path: "/v1/completions", fields: fields)))
+            let wrong = try await frames(socket, until: 3)
+            let data = wrong.filter { $0.type == 0 }.flatMap(\.payload)
+            #expect(String(decoding: data, as: UTF8.self).contains("method_not_allowed"))
+        }
+    }
+
+    @Test("a connection without streams is closed when its time is over", .timeLimit(.minutes(1)))
+    func idle() async throws {
+        try await withGateway(configure: {
+            $0.idleTimeout = .milliseconds(300)
+            $0.http.goodbyeTimeout = .milliseconds(300)
+        }) { gateway in
+            let socket = try await TestSocket(port: gateway.port)
+            // Headers that never end open no stream, and this client answers no PING.
+            let block = Self.headers(post: false, path: "/livez", fields: [])
+            try await socket.send(Self.preface + Self.frame(4, stream: 0) + Self.frame(1, stream: 1, block))
+            _ = try await socket.receiveAll()
         }
     }
 }

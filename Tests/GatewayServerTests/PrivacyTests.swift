@@ -49,14 +49,17 @@ struct PrivacyTests {
             _ = try await gateway.get("/v1/files/file-unknown")
             _ = try await gateway.get("/nothing/here")
             let text = try await gateway.get("/metrics").text
-            #expect(text.contains("fathom_gateway_requests_total{route=\"/v1/completions\",status=\"200\"} 1"))
+            #expect(
+                text.contains(
+                    "fathom_gateway_requests_total{route=\"/v1/completions\",model=\"tiny-instruct\",status=\"200\"} 1")
+            )
             #expect(text.contains("route=\"unmatched\",status=\"404\""))
             #expect(!text.contains("file-unknown"))
             #expect(!text.contains("/nothing/here"))
-            #expect(text.contains("fathom_gateway_prompt_tokens_total 2"))
-            #expect(text.contains("fathom_gateway_completion_tokens_total 3"))
-            #expect(text.contains("fathom_gateway_time_to_first_token_seconds_count 1"))
-            #expect(text.contains("fathom_gateway_inter_token_seconds_count 2"))
+            #expect(text.contains("fathom_gateway_prompt_tokens_total{model=\"tiny-instruct\"} 2"))
+            #expect(text.contains("fathom_gateway_completion_tokens_total{model=\"tiny-instruct\"} 3"))
+            #expect(text.contains("fathom_gateway_time_to_first_token_seconds_count{model=\"tiny-instruct\"} 1"))
+            #expect(text.contains("fathom_gateway_inter_token_seconds_count{model=\"tiny-instruct\"} 2"))
         }
     }
 }

@@ -32,6 +32,32 @@ struct GatewayCommand: AsyncParsableCommand {
     @Option(name: .customLong("idle-timeout"), help: "Longest a connection may be silent (default 60s).")
     var idleTimeout: String?
 
+    @Option(name: .customLong("header-timeout"), help: "Longest the head of a request may take (default 20s).")
+    var headerTimeout: String?
+
+    @Option(name: .customLong("body-timeout"), help: "Longest the body of a request may take (default 600s).")
+    var bodyTimeout: String?
+
+    @Option(name: .customLong("body-stall-timeout"), help: "Longest pause of a body (default 20s).")
+    var bodyStallTimeout: String?
+
+    @Option(name: .customLong("body-min-rate"), help: "Least bytes a second of a body (default 1024; 0: none).")
+    var bodyMinRate: Int?
+
+    @Option(name: .customLong("write-timeout"), help: "Longest a client may leave its answer unread (default 60s).")
+    var writeTimeout: String?
+
+    @Option(name: .customLong("ping-interval"), help: "Longest silence of an event stream (default 15s; 0: no bound).")
+    var pingInterval: String?
+
+    @Option(name: .customLong("max-connections"), help: "Open connections (default 4096).")
+    var maxConnections: Int?
+
+    @Option(
+        name: .customLong("cors-allowed-origins"),
+        help: "Origins of web pages that may use the API, separated by commas; * for all (default none).")
+    var corsAllowedOrigins: String?
+
     @Option(name: .customLong("max-body-bytes"), help: "Largest JSON body (default 4194304).")
     var maxBodyBytes: Int?
 
@@ -53,7 +79,11 @@ struct GatewayCommand: AsyncParsableCommand {
             flags: [
                 "inference": inference, "store": store, "keys": keys, "state": state,
                 "max-concurrent-requests": maxConcurrentRequests, "request-deadline": requestDeadline,
-                "idle-timeout": idleTimeout, "max-body-bytes": maxBodyBytes, "max-upload-bytes": maxUploadBytes,
+                "idle-timeout": idleTimeout, "header-timeout": headerTimeout, "body-timeout": bodyTimeout,
+                "body-stall-timeout": bodyStallTimeout, "body-min-rate": bodyMinRate,
+                "write-timeout": writeTimeout, "ping-interval": pingInterval, "max-connections": maxConnections,
+                "cors-allowed-origins": corsAllowedOrigins, "max-body-bytes": maxBodyBytes,
+                "max-upload-bytes": maxUploadBytes,
                 "evidence": evidence, "cache-entries": cacheEntries, "cache-bytes": cacheBytes,
             ],
             defaultPort: GatewayConfiguration.defaultPort

@@ -10,6 +10,8 @@ extension APIError {
     /// replaced.
     package init(_ error: RPCError) {
         switch error.code {
+        case .resourceExhausted where error.metadata[Self.errorCodeKey] == Self.insufficientStorage.code:
+            self = .insufficientStorage
         case .invalidArgument:
             self = .invalid(error.message, parameter: error.metadata["param"])
         case .outOfRange:
@@ -51,21 +53,25 @@ extension APIError {
         }
     }
 
+    /// Metadata of an upstream's error with which it says its `code` where the status alone is too coarse.
+    private static let errorCodeKey = "fathom-error-code"
+
     /// What a client sees of any error.
-    package init(any error: any Error) {
+    ///
+    /// - Parameters:
+    ///   - allowedMethods: of the request's path: whether "not found" is about the path or about the method.
+    package init(any error: any Error, allowedMethods: @autoclosure () -> [String] = []) {
         switch error {
         case let error as APIError: self = error
         case let error as RPCError: self.init(error)
         case let error as JSONSyntaxError: self = .syntax(error)
+        case let error as GatewayError where error.code == .insufficientStorage: self = .insufficientStorage
         case is CancellationError: self = .clientClosed
         case is NIOTooManyBytesError:
             self = .tooLarge(limit: GatewayConfiguration.defaultBodyLimit, what: "request body")
         case let error as HTTPError where error.status == .notFound:
-            self = .notFound("There is nothing at this path.", code: "unknown_url")
-        case let error as HTTPError where error.status == .methodNotAllowed:
-            self = APIError(
-                status: 405, message: "This path does not support this method.", type: "invalid_request_error",
-                code: "method_not_allowed")
+            let allowed = allowedMethods()
+            self = allowed.isEmpty ? .unknownPath : .methodNotAllowed(allowed)
         case let error as HTTPError where (400..<500).contains(error.status.code):
             self = APIError(
                 status: error.status.code, message: "The request was refused: \(error.status.reasonPhrase).",

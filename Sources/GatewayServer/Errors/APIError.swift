@@ -14,6 +14,8 @@ package struct APIError: Error, Sendable, Equatable {
     package var code: String?
     /// Seconds after which a retry makes sense.
     package var retryAfter: Int?
+    /// What the path does support, on 405; sent as `Allow`.
+    package var allowedMethods: [String] = []
 
     package init(
         status: Int, message: String, type: String, parameter: String? = nil, code: String? = nil,
@@ -64,6 +66,9 @@ package struct APIError: Error, Sendable, Equatable {
         APIError(status: 404, message: message, type: "invalid_request_error", parameter: parameter, code: code)
     }
 
+    /// 404 for a path without a route.
+    package static let unknownPath = APIError.notFound("There is nothing at this path.", code: "unknown_url")
+
     /// 404 for a model that is not served here.
     package static func modelNotFound(_ known: [String]) -> APIError {
         .notFound(
@@ -77,6 +82,49 @@ package struct APIError: Error, Sendable, Equatable {
             status: 413, message: "The \(what) is larger than the limit of \(limit) bytes.",
             type: "invalid_request_error", code: "request_too_large")
     }
+
+    /// 400 for what is no request of HTTP. `reason` goes on after "it cannot be read:".
+    package static func malformedRequest(_ reason: String) -> APIError {
+        .invalid("The request cannot be read: \(reason).", code: "malformed_request")
+    }
+
+    /// 400 for a body that the client did not send to its end.
+    package static let truncatedBody = APIError.invalid(
+        "The request body ended before its announced end; nothing was kept.", code: "truncated_upload")
+
+    /// 405, with what is allowed instead.
+    package static func methodNotAllowed(_ allowed: [String]) -> APIError {
+        var error = APIError(
+            status: 405, message: "This path supports \(allowed.joined(separator: ", ")) only.",
+            type: "invalid_request_error", code: "method_not_allowed")
+        error.allowedMethods = allowed
+        return error
+    }
+
+    /// 408 for a request that does not come, or too slowly.
+    package static let requestTimeout = APIError(
+        status: 408, message: "The request took too long to arrive, or stopped on its way.",
+        type: "invalid_request_error", code: "request_timeout")
+
+    /// 415 for a body in a coding that is not decoded.
+    package static let unsupportedEncoding = APIError(
+        status: 415, message: "Bodies with a 'Content-Encoding' are not supported; send it as it is.",
+        type: "invalid_request_error", code: "unsupported_content_encoding")
+
+    /// 417 for an `Expect` other than "100-continue".
+    package static let expectationFailed = APIError(
+        status: 417, message: "The only expectation that is supported is '100-continue'.",
+        type: "invalid_request_error", code: "expectation_failed")
+
+    /// 507 for a disk that is full, here or in the store.
+    package static let insufficientStorage = APIError(
+        status: 507, message: "There is no room on the disk for this. What is stored can still be read.",
+        type: "server_error", code: "insufficient_storage")
+
+    /// 429 when the bodies on their way fill the room there is for them.
+    package static let tooManyBodies = APIError(
+        status: 429, message: "The gateway is receiving as much as it has room for. Try again shortly.",
+        type: "rate_limit_error", code: "too_many_requests", retryAfter: 1)
 
     /// 429 when the gateway itself has no room.
     package static func tooManyRequests(limit: Int) -> APIError {

@@ -5,6 +5,8 @@ package struct GatewayError: Error, CustomStringConvertible {
         case invalidConfiguration
         /// The state directory cannot be read or written.
         case stateUnavailable
+        /// The disk of the state directory is full.
+        case insufficientStorage
     }
 
     package var code: Code

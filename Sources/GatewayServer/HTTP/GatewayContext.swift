@@ -1,3 +1,4 @@
+import HTTPTypes
 import Hummingbird
 import Identity
 import Logging
@@ -10,6 +11,10 @@ struct GatewayContext: RequestContext {
     /// The connection, or the HTTP/2 stream.
     let channel: any Channel
     var requestID = ""
+    /// As the client sent it; the router sees GET for HEAD.
+    var method = HTTPRequest.Method.get
+    /// Why no route may answer.
+    var refusal: APIError?
     /// Set by `RequestMiddleware` before any route but the open ones.
     var principal = Principal(tenant: "", keyID: "")
     /// What the route learns for the log.
@@ -27,6 +32,8 @@ struct GatewayContext: RequestContext {
 /// Counts that a route leaves for the log line of its request.
 final class RequestRecord: Sendable {
     struct Values: Sendable {
+        /// The served model that answers; never a name that only a client said.
+        var model: String?
         var usage: Usage?
         var cache: String?
         /// The code of an error that came after the status was sent.

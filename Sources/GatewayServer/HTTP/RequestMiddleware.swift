@@ -4,15 +4,21 @@ import Identity
 import Logging
 import NIOCore
 
-/// What every request goes through: an id, the API key, the limit, errors in OpenAI's shape, one log line, metrics.
+/// What every request goes through: an id, the API key, the limits, errors in OpenAI's shape, what HTTP and browsers ask
+/// of every answer, one log line, metrics.
 struct RequestMiddleware: RouterMiddleware {
     typealias Context = GatewayContext
 
     /// The routes that need no key: they tell nothing of any tenant.
-    static let openPaths: Set<String> = ["/livez", "/readyz", "/metrics"]
+    static let openPaths: Set<String> = ["/livez", "/readyz", "/health", "/metrics"]
 
     let keys: KeyStore
     let limiter: RequestLimiter
+    /// Of JSON bodies, in memory, and of uploads, on disk.
+    let bodyBudget: ByteBudget
+    let uploadBudget: ByteBudget
+    let routes: RouteTable
+    let cors: CORSPolicy
     let metrics: GatewayMetrics
     let logger: Logger
 
@@ -22,26 +28,31 @@ struct RequestMiddleware: RouterMiddleware {
         let start = ContinuousClock.now
         var context = context
         context.requestID = Self.requestID(request.headers[.requestID])
-        var lease: RequestLimiter.Lease?
+        var admission: Admission?
         var response: Response
         do {
-            if !Self.openPaths.contains(request.uri.path) {
+            if let refusal = context.refusal { throw refusal }
+            if request.method == .options {
+                response = try options(request)
+            } else if Self.openPaths.contains(request.uri.path) {
+                response = try await next(request, context)
+            } else {
                 context.principal = try authenticate(request)
-                lease = limiter.acquire()
-                guard lease != nil else { throw APIError.tooManyRequests(limit: limiter.limit) }
+                response = try await serve(request, &context, &admission, next: next)
             }
-            response = try await next(request, context)
         } catch {
-            let apiError = APIError(any: error)
+            let apiError = APIError(any: error, allowedMethods: routes.methods(of: request.uri.path))
             if apiError.status >= 500 { logFailure(error, apiError, context) }
             response = Self.response(apiError)
         }
         response.headers[.requestID] = context.requestID
-        let method = request.method.rawValue
+        cors.decorate(&response.headers, origin: request.headers[.origin])
+        if context.method == .head { response = Self.headResponse(response) }
+        let method = context.method.rawValue
         let status = response.status.code
-        let finish: @Sendable () -> Void = { [context, lease] in
+        let finish: @Sendable () -> Void = { [context, admission] in
             finished(context, method: method, status: status, start: start)
-            lease?.release()
+            admission?.release()
         }
         guard response.body.contentLength == nil else {
             finish()
@@ -53,6 +64,60 @@ struct RequestMiddleware: RouterMiddleware {
             defer { finish() }
             try await body.write(writer)
         }
+        return response
+    }
+
+    /// Hands an authenticated request to its route. It takes its place among the requests being served at once, or when its
+    /// body has come.
+    private func serve(
+        _ request: Request, _ context: inout Context, _ admission: inout Admission?,
+        next: (Request, Context) async throws -> Response
+    ) async throws -> Response {
+        try Self.checkHeaders(request.headers)
+        var request = request
+        let isUpload = request.headers[.contentType]?.lowercased().hasPrefix("multipart/") == true
+        let entrance = Admission(limiter: limiter, budget: isUpload ? uploadBudget : bodyBudget)
+        admission = entrance
+        switch request.method {
+        case .post, .put, .patch:
+            let isWaiting = request.headers[.expect] != nil
+            request.body = RequestBody(
+                asyncSequence: AdmittedBody(
+                    base: request.body, admission: entrance, channel: isWaiting ? context.channel : nil))
+        default: try entrance.enter()
+        }
+        context.coreContext.parameters = Parameters(
+            context.coreContext.parameters.map { (key: $0.key, value: RequestTarget.decoded($0.value)[...]) })
+        return try await next(request, context)
+    }
+
+    /// Refuses what would change the meaning of a request and is not done.
+    private static func checkHeaders(_ headers: HTTPFields) throws(APIError) {
+        if let expectation = headers[.expect], expectation.lowercased() != "100-continue" { throw .expectationFailed }
+        if let coding = headers[.contentEncoding], !["", "identity"].contains(coding.lowercased()) {
+            throw .unsupportedEncoding
+        }
+    }
+
+    /// Answers OPTIONS, which needs no key: a browser's preflight has none, and what a path supports is in the documents.
+    private func options(_ request: Request) throws(APIError) -> Response {
+        let methods = routes.methods(of: request.uri.path)
+        guard !methods.isEmpty else { throw .unknownPath }
+        var response = Response(status: .noContent)
+        response.headers[.allow] = methods.joined(separator: ", ")
+        if request.headers[.accessControlRequestMethod] != nil {
+            cors.decoratePreflight(
+                &response.headers, origin: request.headers[.origin], methods: methods,
+                requestedHeaders: request.headers[.accessControlRequestHeaders])
+        }
+        return response
+    }
+
+    /// The same without its body, and with the length that it would have, where that is known.
+    private static func headResponse(_ response: Response) -> Response {
+        let length = response.headers[.contentLength]
+        var response = response.createHeadResponse()
+        response.headers[.contentLength] = length
         return response
     }
 
@@ -70,8 +135,8 @@ struct RequestMiddleware: RouterMiddleware {
         // Hummingbird calls paths without a route "NotFound".
         let route = context.endpointPath.flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "unmatched"
         let record = context.record.current
-        metrics.count(route: route, status: status, duration: duration)
-        if let usage = record.usage { metrics.count(usage) }
+        metrics.count(route: route, status: status, duration: duration, model: record.model)
+        if let usage = record.usage { metrics.count(usage, model: record.model) }
         var metadata: Logger.Metadata = [
             "request.id": "\(context.requestID)", "http.method": "\(method)", "http.route": "\(route)",
             "http.status": "\(status)", "duration.ms": "\(Int(duration.inSeconds * 1_000))",
@@ -84,6 +149,7 @@ struct RequestMiddleware: RouterMiddleware {
             metadata["tokens.prompt"] = "\(usage.promptTokens)"
             metadata["tokens.completion"] = "\(usage.completionTokens)"
         }
+        if let model = record.model { metadata["model"] = "\(model)" }
         if let cache = record.cache { metadata["cache"] = "\(cache)" }
         if let code = record.streamError { metadata["error.code"] = "\(code)" }
         // Probes come several times a second and say nothing.
@@ -122,6 +188,9 @@ struct RequestMiddleware: RouterMiddleware {
         var response = Response.json(writer.bytes, status: HTTPResponse.Status(code: error.status))
         if let seconds = error.retryAfter { response.headers[.retryAfter] = String(seconds) }
         if error.status == 401 { response.headers[.wwwAuthenticate] = "Bearer" }
+        if !error.allowedMethods.isEmpty { response.headers[.allow] = error.allowedMethods.joined(separator: ", ") }
+        // RFC 9110, 12.5.3: says what would have been taken.
+        if error.status == 415 { response.headers[.acceptEncoding] = "identity" }
         return response
     }
 }

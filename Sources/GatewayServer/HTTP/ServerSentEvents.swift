@@ -5,6 +5,9 @@ import NIOCore
 enum ServerSentEvents {
     /// What ends every stream, also one that broke.
     static let done = "data: [DONE]\n\n"
+    /// A comment: keeps a silent stream open, and clients skip it.
+    static let ping = ": ping\n\n"
+    static let contentType = "text/event-stream"
 
     /// Appends an event whose data is one JSON document (which has no line breaks).
     static func append(_ document: [UInt8], to buffer: inout ByteBuffer) {
@@ -15,7 +18,7 @@ enum ServerSentEvents {
 
     static var headers: HTTPFields {
         var headers = HTTPFields()
-        headers[.contentType] = "text/event-stream; charset=utf-8"
+        headers[.contentType] = "\(contentType); charset=utf-8"
         headers[.cacheControl] = "no-cache"
         // Tells nginx not to gather events.
         headers[.accelBuffering] = "no"

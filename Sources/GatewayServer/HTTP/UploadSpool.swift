@@ -32,9 +32,7 @@ final class UploadSpool {
     init(directory: String) throws {
         let path = directory + "/upload-\(UInt64.random(in: .min ... .max))"
         descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else {
-            throw GatewayError(code: .stateUnavailable, message: "cannot create a file in the state directory")
-        }
+        guard descriptor >= 0 else { throw Self.failure("cannot create a file in the state directory") }
         unlink(path)
     }
 
@@ -80,12 +78,16 @@ final class UploadSpool {
                 let count = Self.systemWrite(
                     descriptor, bytes.baseAddress?.advanced(by: written), bytes.count - written)
                 if count < 0 && errno == EINTR { continue }
-                guard count > 0 else {
-                    throw GatewayError(code: .stateUnavailable, message: "cannot write an upload to disk")
-                }
+                guard count > 0 else { throw Self.failure("cannot write an upload to disk") }
                 written += count
             }
         }
+    }
+
+    /// The error for what the last system call left in `errno`.
+    private static func failure(_ message: String) -> GatewayError {
+        let isFull = errno == ENOSPC || errno == EDQUOT
+        return GatewayError(code: isFull ? .insufficientStorage : .stateUnavailable, message: message)
     }
 
     /// The name `write` is taken here.

@@ -46,7 +46,10 @@ struct EmbeddingRoutes: Sendable {
             tokenCount += Int(response.promptTokens)
         }
         guard embeddings.count == inputs.count else { throw APIError.internalError }
-        context.record.update { $0.usage = Usage(promptTokens: tokenCount) }
+        context.record.update {
+            $0.model = model
+            $0.usage = Usage(promptTokens: tokenCount)
+        }
         return .json(Self.response(embeddings, model: model, isBase64: format == "base64", tokenCount: tokenCount))
     }
 

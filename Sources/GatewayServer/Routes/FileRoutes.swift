@@ -63,13 +63,7 @@ struct FileRoutes: Sendable {
         }
         let limit = configuration.maximumUploadSize
         var reader = BodyReader(request, limit: limit + Self.formOverhead, what: "upload")
-        let form: Form
-        do {
-            form = try await read(&reader, boundary: boundary)
-        } catch {
-            await reader.drain()
-            throw error
-        }
+        let form = try await read(&reader, boundary: boundary)
         guard let spool = form.spool else { throw APIError.invalid("The form has no 'file'.", parameter: "file") }
         let purpose = form.fields["purpose"] ?? ""
         guard Self.purposes.contains(purpose) else {

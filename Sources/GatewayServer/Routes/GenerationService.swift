@@ -27,6 +27,8 @@ struct GenerationService: Sendable {
     let metrics: GatewayMetrics
     let logger: Logger
     let deadline: Duration
+    /// Longest silence of a stream, also before its first event; zero: no bound.
+    let pingInterval: Duration
 
     /// Longest that a client may take after the deadline to read what was written.
     private static let drainTime = TimeAmount.seconds(10)
@@ -36,13 +38,16 @@ struct GenerationService: Sendable {
     /// - Throws: `APIError` or `RPCError` of everything that fails before the first event.
     func respond<Renderer>(to job: GenerationJob<Renderer>, context: GatewayContext) async throws -> Response {
         let start = ContinuousClock.now
+        let model = job.requests.first?.model
+        context.record.update { $0.model = model }
+        let modelMetrics = metrics.model(model)
         if let key = job.cacheKey, let cached = cache.value(for: key) {
-            metrics.cacheHits.increment()
+            modelMetrics.cacheHits.increment()
             return try await render(
                 .cached(cached.events), job: job, evidence: cached.evidence, cacheState: "hit", start: start,
                 context: context)
         }
-        if job.cacheKey != nil { metrics.cacheMisses.increment() }
+        if job.cacheKey != nil { modelMetrics.cacheMisses.increment() }
         var requests = job.requests
         var evidence: [Evidence]?
         if let retrieve = job.retrieve {
@@ -55,9 +60,14 @@ struct GenerationService: Sendable {
             options: CallOptions(timeout: deadline, metadata: context.scope.metadata))
         // Weak: a finished session must not live as long as its connection.
         context.channel.whenClientIsGone { [weak session] in session?.cancel(throwing: APIError.clientClosed) }
-        // Errors that come before the first event still become a proper status.
-        guard let first = try await session.next() else {
-            throw RPCError(.unavailable, "the generation ended before it began")
+        // Errors that come before the first event still become a proper status, unless a stream has been silent for so long
+        // that its status is sent to keep the connection open.
+        var first: ChoiceEvent?
+        let mayBeLate = job.parameters.streams && pingInterval > .zero
+        let isLate = mayBeLate ? await !session.waitForNext(pingInterval) : false
+        if !isLate {
+            first = try await session.next()
+            guard first != nil else { throw RPCError(.unavailable, "the generation ended before it began") }
         }
         return try await render(
             .live(session, first: first), job: job, evidence: evidence,
@@ -71,7 +81,7 @@ struct GenerationService: Sendable {
         context.record.update { $0.cache = cacheState }
         let recorder = Recorder(
             limit: cacheState == "miss" ? cache.maximumEntryCost : 0,
-            metrics: cacheState == "hit" ? nil : metrics, start: start)
+            metrics: cacheState == "hit" ? nil : metrics.model(job.requests.first?.model), start: start)
         let renderer = job.makeRenderer(evidence, job.parameters.streams)
         guard job.parameters.streams else {
             let response = try await whole(source, renderer, recorder, context)
@@ -87,6 +97,7 @@ struct GenerationService: Sendable {
                 channel.close(promise: nil)
             }
             defer { timer.cancel() }
+            if source.isLate { try await writer.write(ByteBuffer(string: ServerSentEvents.ping)) }
             let isWhole = try await stream(
                 source, renderer, recorder, includesUsage: job.parameters.includesUsage, to: &writer, context)
             if isWhole { store(recorder, job.cacheKey, evidence) }
@@ -177,14 +188,14 @@ private final class Recorder: Sendable {
     }
 
     private let limit: Int
-    private let metrics: GatewayMetrics?
+    private let metrics: GatewayMetrics.Model?
     private let start: ContinuousClock.Instant
     private let state: Mutex<State>
 
     /// - Parameters:
     ///   - limit: bytes of events kept; 0 keeps none.
     ///   - metrics: nil when times mean nothing, as for an answer from the cache.
-    init(limit: Int, metrics: GatewayMetrics?, start: ContinuousClock.Instant) {
+    init(limit: Int, metrics: GatewayMetrics.Model?, start: ContinuousClock.Instant) {
         self.limit = limit
         self.metrics = metrics
         self.start = start

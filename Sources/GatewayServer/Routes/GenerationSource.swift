@@ -1,8 +1,15 @@
+import Wire
+
 /// Where the events of an answer come from: the head, or the cache.
 enum GenerationSource: Sendable {
-    /// The session, whose first event was taken out already.
-    case live(GenerationSession, first: ChoiceEvent)
+    /// The session, and its first event when that was taken out already.
+    case live(GenerationSession, first: ChoiceEvent?)
     case cached([ChoiceEvent])
+
+    /// Whether nothing has come yet.
+    var isLate: Bool {
+        if case .live(_, first: nil) = self { true } else { false }
+    }
 
     /// Calls `body` with every event in order.
     ///
@@ -12,7 +19,11 @@ enum GenerationSource: Sendable {
         case .cached(let events):
             for event in events { try await body(event) }
         case .live(let session, let first):
-            try await body(first)
+            var isEmpty = true
+            if let first {
+                isEmpty = false
+                try await body(first)
+            }
             while true {
                 let event: ChoiceEvent?
                 do {
@@ -20,7 +31,14 @@ enum GenerationSource: Sendable {
                 } catch {
                     throw UpstreamFailure(cause: error)
                 }
-                guard let event else { return }
+                guard let event else {
+                    guard !isEmpty else {
+                        throw UpstreamFailure(
+                            cause: RPCError(.unavailable, "the generation ended before it began"))
+                    }
+                    return
+                }
+                isEmpty = false
                 try await body(event)
             }
         }

@@ -1,14 +1,16 @@
 import HTTPTypes
 import Hummingbird
+import Identity
 import NIOCore
 import WireProtocols
 
-/// `/livez`, `/readyz`, `/metrics`, and `/v1/models`.
+/// `/livez`, `/readyz` and its other name `/health`, `/metrics`, and `/v1/models`.
 struct OperationalRoutes: Sendable {
     /// The encoder that the store brings.
     static let embeddingModel = "all-minilm-l6-v2"
 
     let readiness: ReadinessMonitor
+    let keys: KeyStore
     let metrics: GatewayMetrics
     /// Whether there is a store, which brings the embedding model.
     let hasStore: Bool
@@ -16,6 +18,8 @@ struct OperationalRoutes: Sendable {
     func add(to router: Router<GatewayContext>) {
         router.get("/livez") { _, _ in Response.json(["status": "alive"]) }
         router.get("/readyz") { _, _ in readyz() }
+        // What other model servers call it.
+        router.get("/health") { _, _ in readyz() }
         router.get("/metrics") { _, _ in
             var headers = HTTPFields()
             headers[.contentType] = "text/plain; version=0.0.4; charset=utf-8"
@@ -25,14 +29,20 @@ struct OperationalRoutes: Sendable {
         router.get("/v1/models") { _, _ in
             Response.json(["object": "list", "data": .array(models())])
         }
-        router.get("/v1/models/:id") { _, context in
-            let id = try context.parameters.require("id")
-            let models = models()
-            guard let model = models.first(where: { $0["id"]?.string == id }) else {
-                throw APIError.modelNotFound(models.compactMap { $0["id"]?.string })
-            }
-            return Response.json(model)
+        router.get("/v1/models/:id") { _, context in try model(named: context.parameters.require("id")) }
+        // Names may hold a slash, and clients write it as it is.
+        router.get("/v1/models/:id/**") { _, context in
+            let rest = context.parameters.getCatchAll().joined(separator: "/")
+            return try model(named: context.parameters.require("id") + "/" + rest)
         }
+    }
+
+    private func model(named name: String) throws -> Response {
+        let models = models()
+        guard let model = models.first(where: { $0["id"]?.string == name }) else {
+            throw APIError.modelNotFound(models.compactMap { $0["id"]?.string })
+        }
+        return .json(model)
     }
 
     private func readyz() -> Response {
@@ -46,8 +56,18 @@ struct OperationalRoutes: Sendable {
                 .integer(Int(clamping: $0.millisecondsSinceLastToken))
             } ?? .null,
         ]
+        // No reason to send requests elsewhere: every gateway of the cluster reads the same file, and those that have keys
+        // are served.
+        let keyFile: JSONValue = [
+            "ready": .bool(keys.reloadError == nil),
+            "reason": keys.reloadError == nil
+                ? .null : "the key file cannot be read: keys made or revoked since do not count yet",
+        ]
         return .json(
-            ["status": current.isReady ? "ready" : "not_ready", "parts": ["inference": inference]],
+            [
+                "status": current.isReady ? "ready" : "not_ready",
+                "parts": ["inference": inference, "key_file": keyFile],
+            ],
             status: current.isReady ? .ok : .serviceUnavailable)
     }
 

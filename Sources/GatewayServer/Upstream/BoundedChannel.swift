@@ -8,11 +8,21 @@ package final class BoundedChannel<Element: Sendable>: Sendable {
         /// Elements before this index were consumed; the array is compacted when it runs empty.
         var head = 0
         var receiver: CheckedContinuation<Element?, any Error>?
+        /// Of `waitForNext`; never there together with a receiver.
+        var waiter: CheckedContinuation<Bool, Never>?
+        /// Whether `waitForNext` has waited long enough.
+        var isWaitOver = false
         var senders: [(element: Element, continuation: CheckedContinuation<Void, any Error>)] = []
         var isFinished = false
         var error: (any Error)?
 
         var count: Int { buffer.count - head }
+
+        /// Resuming a continuation only makes its task ready, so it may be done under the lock.
+        mutating func wakeWaiter(_ hasNext: Bool) {
+            waiter?.resume(returning: hasNext)
+            waiter = nil
+        }
 
         mutating func popFirst() -> Element? {
             guard head < buffer.count else { return nil }
@@ -48,6 +58,7 @@ package final class BoundedChannel<Element: Sendable>: Sendable {
                 }
                 if state.count < capacity {
                     state.buffer.append(element)
+                    state.wakeWaiter(true)
                     return (nil, true)
                 }
                 state.senders.append((element, continuation))
@@ -92,6 +103,34 @@ package final class BoundedChannel<Element: Sendable>: Sendable {
         }
     }
 
+    /// Waits until `next` would not wait, at most for `duration`; false when it still would. For once, before `next`.
+    package func waitForNext(_ duration: Duration) async -> Bool {
+        let timer = Task {
+            guard (try? await Task.sleep(for: duration)) != nil else { return }
+            state.withLock { state in
+                state.isWaitOver = true
+                state.wakeWaiter(false)
+            }
+        }
+        defer { timer.cancel() }
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
+                state.withLock { state in
+                    precondition(state.receiver == nil && state.waiter == nil, "two tasks wait on one channel")
+                    if state.count > 0 || state.isFinished {
+                        continuation.resume(returning: true)
+                    } else if state.isWaitOver {
+                        continuation.resume(returning: false)
+                    } else {
+                        state.waiter = continuation
+                    }
+                }
+            }
+        } onCancel: {
+            cancel(throwing: CancellationError())
+        }
+    }
+
     /// Ends the channel after what is in it: the consumer gets the rest, then `error` or the end. Later sends fail.
     package func finish(throwing error: (any Error)? = nil) {
         end(throwing: error, keepsElements: true)
@@ -107,6 +146,7 @@ package final class BoundedChannel<Element: Sendable>: Sendable {
             state -> (CheckedContinuation<Element?, any Error>?, [CheckedContinuation<Void, any Error>]) in
             guard !state.isFinished || !keepsElements else { return (nil, []) }
             state.isFinished = true
+            state.wakeWaiter(true)
             if !keepsElements {
                 state.buffer.removeAll()
                 state.head = 0

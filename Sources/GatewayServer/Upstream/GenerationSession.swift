@@ -53,6 +53,12 @@ package final class GenerationSession: Sendable {
         try await channel.next()
     }
 
+    /// Waits until `next` has something to give, at most for `duration`; false when it has not. Once at a time, and not
+    /// beside `next`.
+    package func waitForNext(_ duration: Duration) async -> Bool {
+        await channel.waitForNext(duration)
+    }
+
     /// Cancels every call at once; `next` throws `error`.
     package func cancel(throwing error: any Error) {
         channel.cancel(throwing: error)

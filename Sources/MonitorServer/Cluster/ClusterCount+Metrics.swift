@@ -19,7 +19,7 @@ extension ClusterCount {
     /// False for the routes that only machines ask.
     static func isUserRequest(_ sample: MetricSample) -> Bool {
         let route = sample.label("route") ?? ""
-        return !["/livez", "/readyz", "/metrics"].contains { route.hasSuffix($0) }
+        return !["/livez", "/readyz", "/health", "/metrics"].contains { route.hasSuffix($0) }
     }
 }
 

@@ -29,6 +29,18 @@ final class FakeHead: Sendable {
     let cancellations: AsyncStream<String>
     private let cancelled: AsyncStream<String>.Continuation
 
+    /// A model like its one, to be given another name.
+    static var model: Fathom_Shard_V1_ModelDescription {
+        var model = Fathom_Shard_V1_ModelDescription()
+        model.name = modelName
+        model.digest = digest
+        model.maxContextTokens = 2_048
+        model.millisecondsSinceLastToken = 10
+        model.created = 1_700_000_000
+        model.state = .ready
+        return model
+    }
+
     init(script: @escaping Script = FakeHead.words(["Hello", " world", "."])) {
         var description = Fathom_Shard_V1_DescribeResponse()
         description.model = Self.modelName

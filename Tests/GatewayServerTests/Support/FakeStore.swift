@@ -18,6 +18,7 @@ final class FakeStore: Sendable {
         var results: [Fathom_Store_V1_SearchResult] = []
         var searches: [Fathom_Store_V1_SearchRequest] = []
         var largestPiece = 0
+        var createFailure: RPCError?
     }
 
     private let state = Mutex(State())
@@ -25,6 +26,11 @@ final class FakeStore: Sendable {
     /// What every search finds.
     func setResults(_ results: [Fathom_Store_V1_SearchResult]) {
         state.withLock { $0.results = results }
+    }
+
+    /// What uploads fail with from now on.
+    func setCreateFailure(_ error: RPCError) {
+        state.withLock { $0.createFailure = error }
     }
 
     /// Makes the version of a tenant's stores grow.
@@ -113,6 +119,7 @@ final class FakeStore: Sendable {
 
     private func addFiles(to router: inout RPCRouter) {
         router.bidirectional(StoreService.createFile) { requests, writer, context in
+            if let failure = self.state.withLock({ $0.createFailure }) { throw failure }
             var header: Fathom_Store_V1_FileHeader?
             var content: [UInt8] = []
             for try await request in requests {

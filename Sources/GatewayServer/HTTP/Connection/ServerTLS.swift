@@ -1,4 +1,3 @@
-import HummingbirdHTTP2
 import NIOSSL
 import Wire
 
@@ -14,6 +13,7 @@ enum ServerTLS {
             certificateChain: try NIOSSLCertificate.fromPEMFile(certificatePath).map { .certificate($0) },
             privateKey: .privateKey(try NIOSSLPrivateKey(file: keyPath, format: .pem)))
         configuration.minimumTLSVersion = .tlsv13
+        configuration.applicationProtocols = ["h2", "http/1.1"]
         if let roots = settings.trustRootsPath { configuration.trustRoots = .file(roots) }
         if settings.requireClientCertificate { configuration.certificateVerification = .noHostnameVerification }
         return configuration
