@@ -18,7 +18,7 @@ package final class SentenceEncoder: @unchecked Sendable {
 
     /// Components of an embedding.
     package let dimension: Int
-    /// Tokens read of a text, with start and end marks; what lies behind is not seen.
+    /// Tokens read at once, with start and end marks. Longer inputs: see ``LongInput``.
     package let maxTokens: Int
     /// Ids a token may have: `0..<vocabularySize`.
     package let vocabularySize: Int
@@ -75,27 +75,26 @@ package final class SentenceEncoder: @unchecked Sendable {
     /// Embeds texts.
     ///
     /// - Returns: One unit vector per text, and the tokens computed for each, marks included.
-    /// - Throws: `queueFull`; `CancellationError` when the task is cancelled while it waits.
+    /// - Throws: `InputTooLong` as `longInputs` says; `queueFull`; `CancellationError` when the task is cancelled while
+    ///   it waits.
     package func embed(
-        _ texts: [String], priority: EncoderPriority = .interactive
+        _ texts: [String], priority: EncoderPriority = .interactive, longInputs: LongInput = .pool
     ) async throws -> (vectors: [[Float]], tokenCounts: [Int]) {
         guard !texts.isEmpty else { return ([], []) }
-        let sequences = await withCheckedContinuation { continuation in
+        let bodies = await withCheckedContinuation { continuation in
             tokenizingQueue.async {
                 continuation.resume(
-                    returning: texts.map {
-                        self.cut(self.tokenizer.encode($0, parseSpecial: false, addSpecial: true))
-                    })
+                    returning: texts.map { self.tokenizer.encode($0, parseSpecial: false, addSpecial: false) })
             }
         }
-        return (try await compute(sequences, priority: priority), sequences.map(\.count))
+        return try await embed(bodies: bodies, priority: priority, longInputs: longInputs)
     }
 
     /// Embeds token sequences of this encoder's vocabulary; start and end marks are put around those without.
     ///
-    /// - Throws: `invalidInput` for an id outside the vocabulary; as `embed(_:priority:)`.
+    /// - Throws: `invalidInput` for an id outside the vocabulary; as `embed(_:priority:longInputs:)`.
     package func embed(
-        tokens: [[UInt32]], priority: EncoderPriority = .interactive
+        tokens: [[UInt32]], priority: EncoderPriority = .interactive, longInputs: LongInput = .pool
     ) async throws -> (vectors: [[Float]], tokenCounts: [Int]) {
         guard !tokens.isEmpty else { return ([], []) }
         for ids in tokens {
@@ -104,15 +103,32 @@ package final class SentenceEncoder: @unchecked Sendable {
                     code: .invalidInput, message: "token id \(id) is outside the vocabulary of \(vocabularySize)")
             }
         }
-        let sequences = tokens.map { ids in
-            cut(ids.first == startTokenID ? ids : [startTokenID] + ids.prefix(maxTokens) + [endTokenID])
+        let bodies = tokens.map { ids in
+            guard ids.first == startTokenID else { return ids }
+            return Array(ids.last == endTokenID && ids.count > 1 ? ids.dropFirst().dropLast() : ids.dropFirst())
         }
-        return (try await compute(sequences, priority: priority), sequences.map(\.count))
+        return try await embed(bodies: bodies, priority: priority, longInputs: longInputs)
     }
 
-    /// The first `maxTokens` tokens, the last of them the end mark.
-    private func cut(_ tokens: [UInt32]) -> [UInt32] {
-        tokens.count <= maxTokens ? tokens : tokens.prefix(maxTokens - 1) + [endTokenID]
+    /// Embeds token sequences without marks.
+    private func embed(
+        bodies: [[UInt32]], priority: EncoderPriority, longInputs: LongInput
+    ) async throws -> (vectors: [[Float]], tokenCounts: [Int]) {
+        let room = maxTokens - 2
+        if longInputs == .refuse, let index = bodies.firstIndex(where: { $0.count > room }) {
+            throw InputTooLong(index: index, tokenCount: bodies[index].count + 2, limit: maxTokens)
+        }
+        let windows = bodies.map { InputWindows.windows(of: $0, room: room) }
+        let sequences = windows.flatMap { $0 }.map { [startTokenID] + $0 + [endTokenID] }
+        let vectors = try await compute(sequences, priority: priority)
+        var start = 0
+        var pooled: [[Float]] = []
+        pooled.reserveCapacity(bodies.count)
+        for pieces in windows {
+            pooled.append(InputWindows.pool(vectors[start..<(start + pieces.count)], weights: pieces.map(\.count)))
+            start += pieces.count
+        }
+        return (pooled, windows.map { $0.reduce(0) { $0 + $1.count + 2 } })
     }
 
     private func compute(_ sequences: [[UInt32]], priority: EncoderPriority) async throws -> [[Float]] {

@@ -84,7 +84,7 @@ package struct Gateway: Sendable {
             store: store
         ).add(to: router)
         OperationalRoutes(readiness: readiness, keys: keys, metrics: metrics, hasStore: store != nil).add(to: router)
-        EmbeddingRoutes(configuration: configuration, store: store).add(to: router)
+        EmbeddingRoutes(configuration: configuration, store: store, readiness: readiness).add(to: router)
         if let store {
             FileRoutes(configuration: configuration, store: store).add(to: router)
             VectorStoreRoutes(configuration: configuration, store: store).add(to: router)

@@ -15,6 +15,7 @@ import Wire
 /// - `max-body-bytes`: of JSON bodies, default 4 MiB.
 /// - `max-upload-bytes`: of one file, default 64 MiB.
 /// - `evidence`: passages or sentences, see ``EvidenceDetail``; default passages.
+/// - `embedding-token-ids`: refused or allowed, see ``EmbeddingTokens``; default refused.
 /// - `cache-entries`, `cache-bytes`: bounds of the response cache, defaults 4096 and 64 MiB; 0 switches it off.
 package struct GatewayConfiguration: Sendable {
     /// When nothing sets one.
@@ -40,6 +41,7 @@ package struct GatewayConfiguration: Sendable {
     package var maximumBodySize = defaultBodyLimit
     package var maximumUploadSize = defaultUploadLimit
     package var evidenceDetail = EvidenceDetail.passages
+    package var embeddingTokens = EmbeddingTokens.refused
     package var cacheEntryCount = 4_096
     package var cacheSize = 64 << 20
     /// Time between looks at the head.
@@ -88,6 +90,7 @@ package struct GatewayConfiguration: Sendable {
         maximumUploadSize = try settings.int(
             "max-upload-bytes", default: Self.defaultUploadLimit, in: 1_024...(1 << 40))
         evidenceDetail = try settings.choice("evidence", default: EvidenceDetail.passages)
+        embeddingTokens = try settings.choice("embedding-token-ids", default: EmbeddingTokens.refused)
         cacheEntryCount = try settings.int("cache-entries", default: 4_096, in: 0...10_000_000)
         cacheSize = try settings.int("cache-bytes", default: 64 << 20, in: 0...(1 << 40))
     }

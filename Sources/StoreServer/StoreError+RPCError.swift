@@ -12,6 +12,13 @@ enum StoreStatus {
         case let error as RPCError: error
         case let error as StoreError: rpcError(error)
         case let error as EncoderError: rpcError(error)
+        case let error as InputTooLong:
+            RPCError(
+                .outOfRange, error.description,
+                metadata: [
+                    MetadataKey.maxContextTokens: "\(error.limit)", MetadataKey.inputIndex: "\(error.index)",
+                    MetadataKey.tokenCount: "\(error.tokenCount)",
+                ])
         default: RPCError(handlerError: error)
         }
     }

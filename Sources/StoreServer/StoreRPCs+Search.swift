@@ -32,9 +32,11 @@ extension StoreRPCs {
         guard (1...Self.maxEmbedInputs).contains(count) else {
             throw RPCError(.invalidArgument, "expected 1...\(Self.maxEmbedInputs) inputs, got \(count)")
         }
+        let longInputs: LongInput = request.poolLongInputs ? .pool : .refuse
         let (vectors, counts) =
             request.inputs.isEmpty
-            ? try await encoder.embed(tokens: request.tokenInputs.map(\.ids)) : try await encoder.embed(request.inputs)
+            ? try await encoder.embed(tokens: request.tokenInputs.map(\.ids), longInputs: longInputs)
+            : try await encoder.embed(request.inputs, longInputs: longInputs)
         let tokens = counts.reduce(0, +)
         metrics.embeddedTokens.increment(by: tokens)
         var response = Fathom_Store_V1_EmbedResponse()

@@ -61,21 +61,39 @@ struct SentenceEncoderTests {
         }
     }
 
-    @Test("long texts are cut at the context length, and empty ones have an embedding too")
+    @Test("no text is cut: a long one is refused with its place and sizes, or read in windows; empty ones embed too")
     func lengths() async throws {
         let encoder = try TestModel.encoder()
         let long = String(repeating: "water ", count: 5000)
         let (vectors, counts) = try await encoder.embed([long, "", "   ", "\u{1F9EA}"])
-        #expect(counts[0] == encoder.maxTokens)
+        // 20 windows of 250 tokens, each with its two marks.
+        #expect(counts[0] == 5000 + 2 * 20)
         #expect(counts[1] == 2 && counts[2] == 2)
         #expect(cosine(vectors[1], vectors[2]) > 0.999999)
         #expect(vectors.allSatisfy { $0.allSatisfy(\.isFinite) })
-        let cut = try await encoder.embed([String(repeating: "water ", count: encoder.maxTokens - 2)]).vectors
-        #expect(cosine(cut[0], vectors[0]) > 0.999999)
+        // All windows of it are alike, so the mean is that of one.
+        let window = try await encoder.embed([String(repeating: "water ", count: 250)]).vectors
+        #expect(cosine(window[0], vectors[0]) > 0.999999)
+        let endings = try await encoder.embed([
+            long + "Penguins live in Antarctica.", long + "The password is swordfish.",
+        ])
+        #expect(endings.vectors[0] != endings.vectors[1] && endings.vectors[0] != vectors[0])
         #expect(encoder.tokenCount(long) == 5000)
         #expect(encoder.tokenCount("") == 0)
         let nothing = try await encoder.embed([String]())
         #expect(nothing.vectors.isEmpty && nothing.tokenCounts.isEmpty)
+
+        let fitting = String(repeating: "water ", count: encoder.maxTokens - 2)
+        #expect(try await encoder.embed([fitting], longInputs: .refuse).tokenCounts == [encoder.maxTokens])
+        let texts = await #expect(throws: InputTooLong.self) {
+            try await encoder.embed(["short", fitting + "water"], longInputs: .refuse)
+        }
+        #expect(texts?.index == 1 && texts?.tokenCount == encoder.maxTokens + 1 && texts?.limit == encoder.maxTokens)
+        let tokens = await #expect(throws: InputTooLong.self) {
+            let long = [UInt32](repeating: 2054, count: 300)
+            return try await encoder.embed(tokens: [[101] + long + [102]], longInputs: .refuse)
+        }
+        #expect(tokens?.index == 0 && tokens?.tokenCount == 302)
     }
 
     @Test("token ids outside the vocabulary are refused and others are unharmed")

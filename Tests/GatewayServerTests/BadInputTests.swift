@@ -31,12 +31,13 @@ struct BadInputTests {
             let cases: [(name: String, value: JSONValue, says: String)] = [
                 ("temperature", -1, "from 0 to 2"), ("temperature", 2.5, "from 0 to 2"),
                 ("temperature", "hot", "a number"),
-                ("top_p", 0, "above 0"), ("top_p", 1.5, "from 0 to 1"), ("top_k", -2, "from -1"),
+                ("top_p", 1.5, "from 0 to 1"), ("top_k", -2, "from -1"),
                 ("min_p", 2, "from 0 to 1"),
                 ("presence_penalty", 3, "from -2 to 2"), ("frequency_penalty", -3, "from -2 to 2"),
                 ("repetition_penalty", 0, "at least 1.2e-38"), ("repetition_penalty", 1e-300, "at least 1.2e-38"),
                 ("n", 0, "from 1 to 8"), ("n", 9, "from 1 to 8"),
                 ("n", 1.5, "an integer"), ("max_tokens", 0, "from 1"), ("max_completion_tokens", -5, "from 1"),
+                ("max_tokens", 1e30, "from 1"), ("max_tokens", 1.5, "an integer"),
                 ("seed", "x", "an integer"), ("stop", 5, "a string or an array"), ("stop", [""], "1 to"),
                 ("stop", .array(Array(repeating: "x", count: 17)), "at most 16"), ("stream", "yes", "a boolean"),
                 ("logit_bias", ["x": 1], "token ids"), ("logit_bias", ["1": 500], "-100 to 100"),
@@ -45,7 +46,11 @@ struct BadInputTests {
                 ("messages", [["content": "x"]], "messages[0].role"),
                 ("messages", [["role": "bot", "content": "x"]], "one of"),
                 ("messages", [["role": "user", "content": [["type": "image_url"]]]], "'text'"),
+                ("messages", [["role": "user", "content": [["type": "refusal", "refusal": "No."]]]], "'text'"),
                 ("tools", [["type": "web_search"]], "file_search"),
+                ("tools", [["type": "function", "function": ["name": ""]]], "letters"),
+                ("tools", [["type": "function", "function": ["name": "a b\u{e9}"]]], "letters"),
+                ("tools", [["type": "function", "function": ["name": "f", "parameters": [1]]]], "an object"),
                 ("tools", [["type": "file_search"]], "vector_store_ids"),
                 ("response_format", ["type": "json_object"], "'text'"),
                 ("stream_options", ["include_usage": true], "'stream'"),
@@ -83,6 +88,39 @@ struct BadInputTests {
         }
     }
 
+    @Test("a model of the other kind is 400 that says what it is and which to take")
+    func wrongKindOfModel() async throws {
+        try await withGateway { gateway in
+            for path in ["/v1/chat/completions", "/v1/completions"] {
+                let reply = try await gateway.post(
+                    path, ["model": "all-minilm-l6-v2", "prompt": "x", "messages": [["role": "user", "content": "x"]]])
+                #expect(reply.status == 400)
+                #expect(try reply.json["error"]?["code"] == "unsupported_model")
+                #expect(try reply.json["error"]?["param"] == "model")
+                #expect(reply.text.contains("is an embedding model") && reply.text.contains("tiny-instruct"))
+            }
+            let reply = try await gateway.post("/v1/embeddings", ["model": "tiny-instruct", "input": "x"])
+            #expect(reply.status == 400)
+            #expect(try reply.json["error"]?["code"] == "unsupported_model")
+            #expect(reply.text.contains("is a text model") && reply.text.contains("all-minilm-l6-v2"))
+            #expect(gateway.head.seen.requests.isEmpty)
+        }
+    }
+
+    @Test("a model's name may hold a slash")
+    func slash() async throws {
+        try await withGateway { gateway in
+            gateway.head.setDescription { $0.model = "org/model-1" }
+            try await eventually("the new name is known") {
+                try await gateway.get("/v1/models").text.contains("org/model-1")
+            }
+            let reply = try await gateway.post("/v1/completions", ["model": "org/model-1", "prompt": "x"])
+            #expect(reply.status == 200)
+            #expect(try reply.json["model"] == "org/model-1")
+            #expect(gateway.head.seen.requests.last?.model == "org/model-1")
+        }
+    }
+
     @Test("an unknown model is 404 and says which there are")
     func unknownModel() async throws {
         try await withGateway { gateway in
@@ -93,8 +131,9 @@ struct BadInputTests {
                 #expect(try reply.json["error"]?["code"] == "model_not_found")
                 #expect(reply.text.contains("tiny-instruct"))
             }
-            let reply = try await gateway.post("/v1/embeddings", ["model": "tiny-instruct", "input": "x"])
+            let reply = try await gateway.post("/v1/embeddings", ["model": "text-embedding-3-small", "input": "x"])
             #expect(reply.status == 404)
+            #expect(reply.text.contains("all-minilm-l6-v2"))
             #expect(try await gateway.get("/v1/models/none").status == 404)
         }
     }

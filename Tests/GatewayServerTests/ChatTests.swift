@@ -117,6 +117,44 @@ struct ChatTests {
         }
     }
 
+    @Test("a prompt that is too long is told in the words that clients look for", arguments: [false, true])
+    func contextLength(streams: Bool) async throws {
+        try await withGateway(script: FakeHead.fails(RPCErrorCase.outOfRange.error)) { gateway in
+            let bodies: [(String, JSONValue, String)] = [
+                ("/v1/chat/completions", ["messages": Self.hello, "stream": .bool(streams)], "messages"),
+                ("/v1/completions", ["prompt": "x", "stream": .bool(streams)], "prompt"),
+            ]
+            for (path, body, parameter) in bodies {
+                let reply = try await gateway.post(path, body)
+                #expect(reply.status == 400)
+                let error = try #require(try reply.json["error"])
+                #expect(error["code"] == "context_length_exceeded")
+                #expect(error["param"]?.string == parameter)
+                #expect(
+                    error["message"]?.string == "This model's maximum context length is 2048 tokens. However, "
+                        + "the prompt has 9999 tokens (context_length_exceeded). Please reduce the length.")
+            }
+        }
+    }
+
+    @Test("what an assistant refused comes back as its text, in a part or beside the content")
+    func refusals() async throws {
+        try await withGateway { gateway in
+            let messages: [JSONValue] = [
+                ["role": "assistant", "content": [["type": "refusal", "refusal": "No."]]],
+                ["role": "assistant", "content": nil, "refusal": "No."],
+                ["role": "assistant", "content": "No.", "refusal": nil],
+            ]
+            for message in messages {
+                let reply = try await gateway.post(
+                    "/v1/chat/completions",
+                    ["messages": [["role": "user", "content": "Hi"], message, ["role": "user", "content": "Why?"]]])
+                #expect(reply.status == 200)
+                #expect(gateway.head.seen.requests.last?.prompt.chat.messages[1].content == "No.")
+            }
+        }
+    }
+
     @Test("a failure in a stream is an event, and the stream still ends as it must")
     func failureWithin() async throws {
         let script = FakeHead.fails(RPCErrorCase.unavailable.error, after: ["Hel", "lo"])

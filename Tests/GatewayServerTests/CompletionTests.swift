@@ -30,6 +30,44 @@ struct CompletionTests {
         }
     }
 
+    @Test("a top_p of 0 is greedy")
+    func zeroTopP() async throws {
+        try await withGateway { gateway in
+            let reply = try await gateway.post("/v1/completions", ["prompt": "x", "top_p": 0, "temperature": 1.5])
+            #expect(reply.status == 200)
+            #expect(gateway.head.seen.requests.last?.sampling.temperature == 0)
+            #expect(gateway.head.seen.requests.last?.sampling.topP == 1)
+        }
+    }
+
+    @Test("any integer is a seed, also one that 64 bits do not hold")
+    func seeds() async throws {
+        try await withGateway { gateway in
+            var seen: Set<UInt64> = []
+            let seeds = [
+                "0", "-1", "9007199254740992", "9007199254740993", "9223372036854775807", "-9223372036854775808",
+                "9223372036854775808", "18446744073709551616", "100000000000000000000", "-100000000000000000000",
+            ]
+            for seed in seeds {
+                for _ in 0..<2 {
+                    let body = "{\"prompt\": \"x\", \"temperature\": 1, \"n\": 3, \"seed\": \(seed)}"
+                    let reply = try await gateway.send(
+                        "POST", "/v1/completions", headers: ["Cache-Control": "no-store"], body: Array(body.utf8))
+                    #expect(reply.status == 200, "\(seed)")
+                }
+                let sent = gateway.head.seen.requests.suffix(6).map(\.sampling.seed)
+                #expect(Set(sent).count == 3, "\(seed): the same again gives the same seeds")
+                seen.formUnion(sent)
+            }
+            // n = 3 of 0 and -1, and of neighbours, share some.
+            #expect(seen.count > 2 * seeds.count)
+            for seed in ["1.5", "\"1\"", "true", "[]", "1e400"] {
+                let body = "{\"prompt\": \"x\", \"seed\": \(seed)}"
+                #expect(try await gateway.send("POST", "/v1/completions", body: Array(body.utf8)).status == 400)
+            }
+        }
+    }
+
     @Test("every parameter reaches the head")
     func parameters() async throws {
         try await withGateway { gateway in

@@ -5,7 +5,7 @@ import Testing
 struct EmbeddingTests {
     @Test("inputs of every form are embedded in order, as floats and as base64")
     func forms() async throws {
-        try await withGateway { gateway in
+        try await withGateway(configure: { $0.embeddingTokens = .allowed }) { gateway in
             let inputs: [(JSONValue, Int, Int)] = [
                 ("text", 1, 2), (["a", "b", "c"], 3, 6), ([1, 2, 3, 4], 1, 4), ([[1, 2], [3]], 2, 3),
             ]
@@ -40,6 +40,59 @@ struct EmbeddingTests {
                 "/v1/embeddings", ["model": "all-minilm-l6-v2", "input": .array(inputs)])
             #expect(try reply.json["data"]?.array?.count == 600)
             #expect(try reply.json["usage"]?["prompt_tokens"] == 1_200)
+        }
+    }
+
+    @Test("token ids are refused unless they are allowed, and the message names the client's switch")
+    func tokens() async throws {
+        try await withGateway { gateway in
+            for input in [[791, 8415, 7731], [[791, 8415, 7731]], [[1996]], [[100_256]]] as [JSONValue] {
+                let reply = try await gateway.post("/v1/embeddings", ["model": "all-minilm-l6-v2", "input": input])
+                #expect(reply.status == 400)
+                #expect(try reply.json["error"]?["param"] == "input")
+                #expect(reply.text.contains("check_embedding_ctx_length=False"))
+                #expect(reply.text.contains("embedding-token-ids"))
+            }
+            #expect(gateway.store.embeds.isEmpty)
+        }
+    }
+
+    @Test("an input longer than the model reads is 400 with the limit, what came, and which input it is")
+    func tooLong() async throws {
+        try await withGateway(configure: { $0.embeddingTokens = .allowed }) { gateway in
+            let long = JSONValue.string(String(repeating: "word ", count: 300))
+            var many = Array(repeating: JSONValue.string("short"), count: 600)
+            many[500] = long
+            let cases: [(JSONValue, String, String)] = [
+                (long, "input", "302"), (["short", long], "input[1]", "302"), (.array(many), "input[500]", "302"),
+                (.array([.array(Array(repeating: 2_054, count: 5_000))]), "input", "5002"),
+            ]
+            for (input, parameter, count) in cases {
+                let reply = try await gateway.post("/v1/embeddings", ["model": "all-minilm-l6-v2", "input": input])
+                #expect(reply.status == 400)
+                let error = try #require(try reply.json["error"])
+                #expect(error["code"] == "context_length_exceeded")
+                #expect(error["param"]?.string == parameter)
+                let message = try #require(error["message"]?.string)
+                #expect(message.hasPrefix("This model's maximum context length is 256 tokens. However, "))
+                #expect(message.contains("context_length_exceeded") && message.contains(" \(count) tokens"))
+            }
+            #expect(gateway.store.embeds.allSatisfy { !$0.poolLongInputs })
+        }
+    }
+
+    @Test("the model's own size as dimensions is what happens anyway")
+    func dimensions() async throws {
+        try await withGateway { gateway in
+            for (size, status) in [(3, 200), (3.0, 200), (2, 400), (1_536, 400)] as [(JSONValue, Int)] {
+                let reply = try await gateway.post(
+                    "/v1/embeddings", ["model": "all-minilm-l6-v2", "input": "x", "dimensions": size])
+                #expect(reply.status == status, "\(size.text)")
+                if status == 400 {
+                    #expect(try reply.json["error"]?["param"] == "dimensions")
+                    #expect(reply.text.contains("one size: 3"))
+                }
+            }
         }
     }
 

@@ -74,6 +74,54 @@ struct FileTests {
         }
     }
 
+    @Test("a listing by purpose has whole pages, and says rightly whether more follow")
+    func purposes() async throws {
+        try await withGateway { gateway in
+            for index in 0..<6 {
+                let purpose = index.isMultiple(of: 2) ? "batch" : "assistants"
+                let reply = try await gateway.send(
+                    "POST", "/v1/files", headers: Self.headers, body: Self.form([UInt8(index)], purpose: purpose))
+                #expect(reply.status == 200)
+            }
+            let first = try await gateway.get("/v1/files?purpose=batch&limit=2").json
+            #expect(first["data"]?.array?.compactMap { $0["purpose"]?.string } == ["batch", "batch"])
+            #expect(first["has_more"] == true)
+            let last = try #require(first["last_id"]?.string)
+            let rest = try await gateway.get("/v1/files?purpose=batch&limit=2&after=\(last)").json
+            #expect(rest["data"]?.array?.count == 1)
+            #expect(rest["has_more"] == false)
+        }
+    }
+
+    @Test("a file may expire, as the form says")
+    func expiry() async throws {
+        try await withGateway { gateway in
+            func upload(_ fields: [(String, String)]) async throws -> GatewayFixture.Reply {
+                let parts = fields.map {
+                    "--B\r\nContent-Disposition: form-data; name=\"\($0.0)\"\r\n\r\n\($0.1)\r\n"
+                }
+                return try await gateway.send(
+                    "POST", "/v1/files", headers: Self.headers, body: Array(parts.joined().utf8) + Self.form([1]))
+            }
+            let anchor = "expires_after[anchor]"
+            let seconds = "expires_after[seconds]"
+            let kept = try await upload([(anchor, "created_at"), (seconds, "3600"), ("extra", "x")])
+            #expect(kept.status == 200)
+            #expect(try kept.json["expires_at"] == 1_700_003_600)
+            #expect(try await upload([]).json["expires_at"] == .null)
+            let bad = [
+                ([(anchor, "created_at")], seconds), ([(seconds, "3600")], anchor),
+                ([(anchor, "now"), (seconds, "3600")], anchor), ([(anchor, "created_at"), (seconds, "10")], seconds),
+                ([(anchor, "created_at"), (seconds, "soon")], seconds),
+            ]
+            for (fields, parameter) in bad {
+                let reply = try await upload(fields)
+                #expect(reply.status == 400)
+                #expect(try reply.json["error"]?["param"]?.string == parameter)
+            }
+        }
+    }
+
     @Test("a truncated upload is 400 and keeps nothing")
     func truncated() async throws {
         try await withGateway { gateway in

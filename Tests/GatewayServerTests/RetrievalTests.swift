@@ -53,6 +53,38 @@ struct RetrievalTests {
         }
     }
 
+    @Test("a long question is searched for whole, in several queries; one beyond all bounds is refused")
+    func longQuestions() async throws {
+        try await withGateway { gateway in
+            let store = try await Self.makeStore(gateway)
+            func ask(_ text: String) async throws -> GatewayFixture.Reply {
+                try await gateway.post(
+                    "/v1/chat/completions",
+                    [
+                        "messages": [["role": "user", "content": .string(text)]],
+                        "tools": [["type": "file_search", "vector_store_ids": [.string(store)]]],
+                    ])
+            }
+            let texts = [
+                String(repeating: "word ", count: 2_000) + "Which class may I fly?",
+                String(repeating: "x", count: 9_000),
+                String(repeating: "\u{1F469}\u{200D}\u{1F467}", count: 1_000),
+                "e" + String(repeating: "\u{301}", count: 5_000),
+            ]
+            for text in texts {
+                #expect(try await ask(text).status == 200)
+                let queries = try #require(gateway.store.searches.last?.queries)
+                #expect(queries.joined() == text)
+                #expect(queries.allSatisfy { (1...4_096).contains($0.utf8.count) } && queries.count <= 8)
+            }
+            #expect(gateway.store.searches[0].queries.last?.hasSuffix("Which class may I fly?") == true)
+            let endless = try await ask(String(repeating: "word ", count: 10_000))
+            #expect(endless.status == 400)
+            #expect(try endless.json["error"]?["param"] == "messages")
+            #expect(try await ask(String(repeating: " ", count: 100_000)).status == 400)
+        }
+    }
+
     @Test("in a stream the sources come first and the annotations right before the reason")
     func stream() async throws {
         try await withGateway(script: FakeHead.words(Self.answer)) { gateway in

@@ -62,6 +62,31 @@ struct VectorStoreTests {
         }
     }
 
+    @Test("how long a vector store lives and how its first files are cut reach the store and come back")
+    func policies() async throws {
+        try await withGateway { gateway in
+            let store = try await gateway.post(
+                "/v1/vector_stores",
+                [
+                    "expires_after": ["anchor": "last_active_at", "days": 7],
+                    "chunking_strategy": [
+                        "type": "static", "static": ["max_chunk_size_tokens": 100, "chunk_overlap_tokens": 20],
+                    ],
+                ]
+            ).json
+            #expect(store["expires_after"] == ["anchor": "last_active_at", "days": 7])
+            #expect(store["expires_at"]?.integer == 1_700_000_000 + 7 * 86_400)
+            let created = try #require(gateway.store.created.last)
+            #expect(created.expiresAfterDays == 7)
+            #expect(created.chunking.maxChunkTokens == 100 && created.chunking.overlapTokens == 20)
+            let plain = try await gateway.post(
+                "/v1/vector_stores", ["expires_after": nil, "chunking_strategy": ["type": "auto"]]
+            ).json
+            #expect(plain["expires_after"] == .null && plain["expires_at"] == .null)
+            #expect(gateway.store.created.last?.hasChunking == false)
+        }
+    }
+
     @Test("bad requests are 400 and name the parameter")
     func bad() async throws {
         try await withGateway { gateway in
@@ -69,7 +94,13 @@ struct VectorStoreTests {
             let id = try #require(store["id"]?.string)
             let cases: [(String, JSONValue, String)] = [
                 ("", ["name": 5], "name"), ("", ["file_ids": "x"], "file_ids"), ("", ["file_ids": [1]], "file_ids"),
-                ("", ["metadata": ["a": 1]], "metadata"), ("/\(id)/files", [:], "file_id"),
+                ("", ["metadata": ["a": 1]], "metadata"),
+                ("", ["expires_after": 7], "expires_after"),
+                ("", ["expires_after": ["anchor": "created_at", "days": 7]], "expires_after.anchor"),
+                ("", ["expires_after": ["anchor": "last_active_at"]], "expires_after.days"),
+                ("", ["expires_after": ["anchor": "last_active_at", "days": 0]], "expires_after.days"),
+                ("", ["chunking_strategy": ["type": "x"]], "chunking_strategy.type"),
+                ("/\(id)/files", [:], "file_id"),
                 ("/\(id)/files", ["file_id": "f", "attributes": ["a": [:]]], "attributes"),
                 ("/\(id)/files", ["file_id": "f", "chunking_strategy": ["type": "x"]], "chunking_strategy.type"),
                 ("/\(id)/search", [:], "query"), ("/\(id)/search", ["query": ""], "query"),

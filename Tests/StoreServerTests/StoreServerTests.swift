@@ -176,6 +176,38 @@ struct StoreServerTests {
         }
     }
 
+    @Test("an input longer than the encoder reads is out of range, with its place and sizes, unless it is to be pooled")
+    func longInputs() async throws {
+        try await StoreServerFixture.withServer { fixture in
+            let head = String(repeating: "The quarterly report lists revenue by region. ", count: 200)
+            let texts = ["short", head + "Penguins live in Antarctica.", head + "The password is swordfish."]
+            do {
+                _ = try await fixture.call(StoreService.embed) { $0.inputs = texts }
+                Issue.record("a long text was taken")
+            } catch let error as RPCError {
+                #expect(error.code == .outOfRange)
+                #expect(error.metadata[MetadataKey.inputIndex] == "1")
+                #expect(error.metadata[MetadataKey.maxContextTokens] == "256")
+                #expect(error.metadata[MetadataKey.tokenCount].flatMap(Int.init) ?? 0 > 1_600)
+            }
+            await expect(.outOfRange) {
+                _ = try await fixture.call(StoreService.embed) { request in
+                    var ids = Fathom_Store_V1_EmbedTokens()
+                    ids.ids = Array(repeating: 2_054, count: 5_000)
+                    request.tokenInputs = [ids]
+                }
+            }
+            let pooled = try await fixture.call(StoreService.embed) {
+                $0.inputs = texts
+                $0.poolLongInputs = true
+            }
+            #expect(pooled.embeddings.count == 3 && pooled.embeddings[1] != pooled.embeddings[2])
+            for embedding in pooled.embeddings {
+                #expect(abs(embedding.values.reduce(0) { $0 + $1 * $1 } - 1) < 1e-4)
+            }
+        }
+    }
+
     @Test("vector stores and their files are listed, filtered, detached and deleted")
     func vectorStores() async throws {
         try await StoreServerFixture.withServer { fixture in

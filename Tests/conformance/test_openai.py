@@ -226,6 +226,10 @@ def test_embeddings(client):
     dot = lambda a, b: sum(x * y for x, y in zip(a, b))
     assert dot(vectors[0], vectors[1]) > dot(vectors[0], vectors[2]) + 0.2
     assert answer.usage.prompt_tokens > 0
+    assert len(client.embeddings.create(model="all-minilm-l6-v2", input="x", dimensions=384).data[0].embedding) == 384
+    for bad in ({"dimensions": 64}, {"input": [[791, 8415, 7731]]}, {"input": "long " * 300}):
+        with pytest.raises(openai.BadRequestError):
+            client.embeddings.create(**({"model": "all-minilm-l6-v2", "input": "x"} | bad))
     # The client's own default is base64.
     encoded = client.embeddings.create(model="all-minilm-l6-v2", input=texts[0])
     assert all(math.isclose(a, b, abs_tol=1e-6) for a, b in zip(encoded.data[0].embedding, vectors[0]))
@@ -322,7 +326,7 @@ def test_no_such_model(client):
     "arguments",
     [
         {"temperature": -1},
-        {"top_p": 0},
+        {"top_p": -0.1},
         {"n": 0},
         {"max_tokens": -5},
         {"logprobs": True, "top_logprobs": 21},
@@ -330,6 +334,9 @@ def test_no_such_model(client):
         {"messages": []},
         {"messages": [{"role": "wizard", "content": "x"}]},
         {"extra_body": {"max_tokens": "many"}},
+        {"extra_body": {"guided_json": {"type": "object"}}},
+        {"functions": [{"name": "f"}]},
+        {"modalities": ["text", "audio"]},
         {"messages": [{"role": "user", "content": "word " * 40_000}]},
     ],
     ids=lambda arguments: next(iter(arguments)),

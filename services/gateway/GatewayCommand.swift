@@ -67,6 +67,11 @@ struct GatewayCommand: AsyncParsableCommand {
     @Option(help: "What a file_search puts before the model: passages or sentences (default passages).")
     var evidence: String?
 
+    @Option(
+        name: .customLong("embedding-token-ids"),
+        help: "Whether embeddings take token ids: refused or allowed (default refused).")
+    var embeddingTokenIDs: String?
+
     @Option(name: .customLong("cache-entries"), help: "Answers the response cache holds (default 4096; 0: off).")
     var cacheEntries: Int?
 
@@ -84,7 +89,8 @@ struct GatewayCommand: AsyncParsableCommand {
                 "write-timeout": writeTimeout, "ping-interval": pingInterval, "max-connections": maxConnections,
                 "cors-allowed-origins": corsAllowedOrigins, "max-body-bytes": maxBodyBytes,
                 "max-upload-bytes": maxUploadBytes,
-                "evidence": evidence, "cache-entries": cacheEntries, "cache-bytes": cacheBytes,
+                "evidence": evidence, "embedding-token-ids": embeddingTokenIDs, "cache-entries": cacheEntries,
+                "cache-bytes": cacheBytes,
             ],
             defaultPort: GatewayConfiguration.defaultPort
         ) { process in

@@ -1,6 +1,7 @@
 import Hummingbird
 import NIOCore
 import Wire
+import WireProtocols
 
 extension APIError {
     /// The one place where the status of an upstream call becomes what a client sees.
@@ -15,11 +16,9 @@ extension APIError {
         case .invalidArgument:
             self = .invalid(error.message, parameter: error.metadata["param"])
         case .outOfRange:
-            var message = error.message
-            if let limit = error.metadata["max-context-tokens"], !message.contains(limit) {
-                message += " The model's context holds \(limit) tokens."
-            }
-            self = .invalid(message, parameter: "messages", code: "context_length_exceeded")
+            self = .contextLengthExceeded(
+                limit: error.metadata[MetadataKey.maxContextTokens], found: error.message,
+                parameter: error.metadata[MetadataKey.parameter])
         case .notFound:
             self = .notFound(error.message, code: "not_found")
         case .alreadyExists:

@@ -47,7 +47,11 @@ package struct JSONFields {
         case .integer(let exact): integer = exact
         case .number(let number):
             // 5.0 is five; Python clients write it so.
-            guard let exact = Int(exactly: number) else { throw wrongType(name, "an integer", value) }
+            guard let exact = Int(exactly: number) else {
+                // A whole number that 64 bits do not hold has the right type.
+                guard number.rounded() == number else { throw wrongType(name, "an integer", value) }
+                throw outOfRange(name, "\(number)", Self.describe(range))
+            }
             integer = exact
         default: throw wrongType(name, "an integer", value)
         }

@@ -50,6 +50,7 @@ package struct ChatRequest: Sendable, Equatable {
     /// - Throws: 400 naming the member.
     package init(_ body: JSONObject) throws(APIError) {
         let fields = JSONFields(body)
+        try BodyMembers.check(fields, .chat)
         parameters = try GenerationParameters(fields)
         messages = try Self.messages(fields)
         (toolsJSON, fileSearch) = try Self.tools(fields)
@@ -59,10 +60,11 @@ package struct ChatRequest: Sendable, Equatable {
         let maximum = try fields.integer("max_completion_tokens", in: limit)
         let legacyMaximum = try fields.integer("max_tokens", in: limit)
         parameters.maximumTokens = maximum ?? legacyMaximum
+        try parameters.checkMinimum(fields, isEndedByCall: wantsSingleToolCall)
         let alternatives = try fields.integer("top_logprobs", in: 0...GenerationParameters.maximumLogprobs)
         if try fields.bool("logprobs") ?? false {
             parameters.logprobs = alternatives ?? 0
-        } else if alternatives != nil {
+        } else if let alternatives, alternatives > 0 {
             throw .invalid("'top_logprobs' needs 'logprobs' to be true.", parameter: "top_logprobs")
         }
     }
@@ -97,6 +99,7 @@ package struct ChatRequest: Sendable, Equatable {
                 "'\(fields.parameter("role"))' must be one of system, developer, user, assistant and tool.",
                 parameter: fields.parameter("role"), code: "invalid_value")
         }
+        try BodyMembers.check(fields, .message)
         var message = Message(role: role, content: "")
         if let calls = fields["tool_calls"] {
             guard let elements = calls.array else { throw fields.wrongType("tool_calls", "an array", calls) }
@@ -109,13 +112,16 @@ package struct ChatRequest: Sendable, Equatable {
         message.reasoning = try fields.string("reasoning_content") ?? reasoning ?? ""
         message.name = try fields.string("name") ?? ""
         message.toolCallID = try fields.string("tool_call_id") ?? ""
+        // OpenAI's clients send an answer back as it came: what was refused, with no content beside it.
+        let refusal = try role == "assistant" ? fields.string("refusal") : nil
         guard let content = fields["content"] else {
-            guard role == "assistant" && !(message.toolCallsJSON + message.reasoning).isEmpty else {
+            guard role == "assistant" && !(message.toolCallsJSON + message.reasoning + (refusal ?? "")).isEmpty else {
                 throw fields.missing("content")
             }
+            message.content = refusal ?? ""
             return message
         }
-        message.content = try text(content, fields)
+        message.content = try text(content, fields, isAssistant: role == "assistant")
         return message
     }
 
@@ -129,7 +135,9 @@ package struct ChatRequest: Sendable, Equatable {
         }
     }
 
-    private static func text(_ content: JSONValue, _ fields: JSONFields) throws(APIError) -> String {
+    private static func text(
+        _ content: JSONValue, _ fields: JSONFields, isAssistant: Bool
+    ) throws(APIError) -> String {
         if let text = content.string { return text }
         guard let parts = content.array else {
             throw fields.wrongType("content", "a string or an array of text parts", content)
@@ -140,12 +148,14 @@ package struct ChatRequest: Sendable, Equatable {
                 throw fields.wrongType("content[\(index)]", "an object with 'type' and 'text'", part)
             }
             let partFields = JSONFields(object, path: fields.parameter("content[\(index)]"))
-            guard try partFields.requiredString("type") == "text" else {
+            switch try partFields.requiredString("type") {
+            case "text": texts.append(try partFields.requiredString("text"))
+            case "refusal" where isAssistant: texts.append(try partFields.requiredString("refusal"))
+            default:
                 throw .invalid(
                     "'\(partFields.parameter("type"))' must be 'text': the model reads nothing else.",
                     parameter: partFields.parameter("type"), code: "unsupported_value")
             }
-            texts.append(try partFields.requiredString("text"))
         }
         return texts.joined(separator: "\n")
     }
@@ -162,7 +172,7 @@ package struct ChatRequest: Sendable, Equatable {
             switch try tool.requiredString("type") {
             case "function":
                 guard let function = try tool.object("function") else { throw tool.missing("function") }
-                _ = try function.requiredString("name")
+                try check(function)
                 functions.append(element)
             case "file_search":
                 guard search == nil else {
@@ -177,6 +187,23 @@ package struct ChatRequest: Sendable, Equatable {
         }
         guard try offersTools(fields, hasFunctions: !functions.isEmpty) else { return ("", nil) }
         return (functions.isEmpty ? "" : JSONValue.array(functions).text, search)
+    }
+
+    /// Longest name of a function, in bytes.
+    private static let maximumFunctionNameLength = 128
+
+    /// Names are what a model can write and a program can look up; parameters are a schema.
+    private static func check(_ function: JSONFields) throws(APIError) {
+        let name = try function.requiredString("name")
+        let isPlain = name.utf8.allSatisfy { byte in
+            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte & 0xDF) || "_-.".utf8.contains(byte)
+        }
+        guard isPlain, (1...maximumFunctionNameLength).contains(name.utf8.count) else {
+            throw .invalid(
+                "'\(function.parameter("name"))' must be 1 to \(maximumFunctionNameLength) letters a-z, digits, '_', '-' "
+                    + "or '.'.", parameter: function.parameter("name"), code: "invalid_value")
+        }
+        _ = try function.object("parameters")
     }
 
     /// Whether the model may call tools.
@@ -199,6 +226,7 @@ package struct ChatRequest: Sendable, Equatable {
     }
 
     private static func fileSearch(_ fields: JSONFields) throws(APIError) -> FileSearch {
+        try BodyMembers.check(fields, .fileSearch)
         guard let elements = try fields.array("vector_store_ids", maximumCount: maximumVectorStoreCount),
             !elements.isEmpty
         else { throw fields.missing("vector_store_ids") }
@@ -210,6 +238,7 @@ package struct ChatRequest: Sendable, Equatable {
             ids.append(id)
         }
         let ranking = try fields.object("ranking_options")
+        if let ranking { try BodyMembers.check(ranking, .rankingOptions) }
         return FileSearch(
             vectorStoreIDs: ids, maximumResults: try fields.integer("max_num_results", in: 1...50),
             scoreThreshold: try ranking?.number("score_threshold", in: 0...1) ?? 0)

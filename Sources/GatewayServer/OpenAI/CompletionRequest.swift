@@ -24,6 +24,7 @@ package struct CompletionRequest: Sendable, Equatable {
     /// - Throws: 400 naming the member.
     package init(_ body: JSONObject) throws(APIError) {
         let fields = JSONFields(body)
+        try BodyMembers.check(fields, .completions)
         parameters = try GenerationParameters(fields)
         prompts = try Self.prompts(fields)
         echo = try fields.bool("echo") ?? false
@@ -31,6 +32,7 @@ package struct CompletionRequest: Sendable, Equatable {
         if parameters.maximumTokens == 0 && !echo {
             throw fields.outOfRange("max_tokens", "0", "of at least 1 (0 needs 'echo')")
         }
+        try parameters.checkMinimum(fields)
         parameters.logprobs = try fields.integer("logprobs", in: 0...GenerationParameters.maximumLogprobs) ?? -1
         if let best = try fields.integer("best_of", in: 1...Int(Int32.max)), best != parameters.choiceCount {
             throw .invalid("'best_of' is not supported unless it equals 'n'.", parameter: "best_of")

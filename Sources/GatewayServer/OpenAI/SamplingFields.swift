@@ -43,6 +43,7 @@ package struct GenerationParameters: Sendable, Equatable {
             guard streams else {
                 throw .invalid("'stream_options' is only allowed when 'stream' is true.", parameter: "stream_options")
             }
+            try BodyMembers.check(options, .streamOptions)
             includesUsage = try options.bool("include_usage") ?? false
         }
         returnsTokenIDs = try fields.bool("return_tokens_as_token_ids") ?? false
@@ -61,7 +62,11 @@ package struct GenerationParameters: Sendable, Equatable {
     private mutating func readDistribution(_ fields: JSONFields) throws(APIError) {
         sampling.temperature = try fields.number("temperature", in: 0...2) ?? 1
         sampling.topP = try fields.number("top_p", in: 0...1) ?? 1
-        guard sampling.topP > 0 else { throw fields.outOfRange("top_p", "0", "above 0 and at most 1") }
+        if sampling.topP == 0 {
+            // OpenAI allows it: no probability is left but the likeliest token's.
+            sampling.topP = 1
+            sampling.temperature = 0
+        }
         // vLLM's clients write -1 for "off".
         sampling.topK = UInt32(max(0, try fields.integer("top_k", in: -1...1_000_000) ?? 0))
         sampling.minP = try fields.number("min_p", in: 0...1) ?? 0
@@ -73,9 +78,7 @@ package struct GenerationParameters: Sendable, Equatable {
             throw fields.outOfRange(
                 "repetition_penalty", "\(sampling.repetitionPenalty)", "at least 1.2e-38 and at most 10")
         }
-        if let seed = try fields.integer("seed", in: Int.min...Int.max) {
-            sampling.seed = UInt64(bitPattern: Int64(seed))
-        }
+        if let seed = try Self.seed(fields) { sampling.seed = seed }
         guard let biases = fields["logit_bias"] else { return }
         guard let object = biases.object else { throw fields.wrongType("logit_bias", "an object", biases) }
         guard object.members.count <= Self.maximumListedTokens else {
@@ -92,6 +95,31 @@ package struct GenerationParameters: Sendable, Equatable {
                     parameter: "logit_bias")
             }
             sampling.logitBias[token] = bias
+        }
+    }
+
+    /// Any integer. One that 64 bits do not hold counts as the nearest double: the same number, the same seed.
+    private static func seed(_ fields: JSONFields) throws(APIError) -> UInt64? {
+        if case .number(let number)? = fields["seed"], Int(exactly: number) == nil, number.rounded() == number {
+            return number.bitPattern
+        }
+        return try fields.integer("seed", in: Int.min...Int.max).map { UInt64(bitPattern: Int64($0)) }
+    }
+
+    /// `min_tokens` is kept where nothing can end an answer before its limit, and refused elsewhere.
+    ///
+    /// - Parameters:
+    ///   - isEndedByCall: whether a tool call ends the answer.
+    /// - Throws: 400 naming the member.
+    package func checkMinimum(_ fields: JSONFields, isEndedByCall: Bool = false) throws(APIError) {
+        guard let minimum = try fields.integer("min_tokens", in: 0...Int(Int32.max)), minimum > 0 else { return }
+        if let maximumTokens, minimum > maximumTokens {
+            throw .invalid(
+                "'min_tokens' is \(minimum), more than 'max_tokens', which is \(maximumTokens).",
+                parameter: "min_tokens", code: "invalid_value")
+        }
+        guard sampling.ignoreEos, sampling.stop.isEmpty, sampling.stopTokenIds.isEmpty, !isEndedByCall else {
+            throw .unsupported("min_tokens", neutral: [0], instead: "'ignore_eos' beside it, and no stops")
         }
     }
 

@@ -31,6 +31,7 @@ package struct TemplateSettings: Sendable, Equatable {
             Self.set(thinking: effort != "none", in: &variables)
         }
         if let thinking = try fields.object("thinking") {
+            try BodyMembers.check(thinking, .thinking)
             let type = try thinking.requiredString("type")
             guard ["enabled", "disabled"].contains(type) else {
                 throw .invalid(

@@ -82,11 +82,42 @@ package enum EvidencePrompt {
         ChatRequest.Message(role: "assistant", content: "The museum closes at 18."),
     ]
 
-    /// The text that is searched for: the last user message, cut to what the store takes.
-    package static func query(_ messages: [ChatRequest.Message]) -> String? {
-        guard let message = messages.last(where: { $0.role == "user" }) else { return nil }
-        let text = prefix(message.content, byteCount: 4_096)
-        return text.allSatisfy(\.isWhitespace) ? nil : text
+    /// Longest text the store takes as one query, in bytes.
+    static let maximumQueryByteCount = 4_096
+    /// Most queries of one search.
+    static let maximumQueryCount = 8
+
+    /// What is searched for: the last user message, all of it. A long one is several queries, cut between words where
+    /// there are any; the question is most often in the last of them. Empty when there is nothing to search for.
+    ///
+    /// - Throws: 400 for a message beyond what the store takes in all.
+    package static func queries(_ messages: [ChatRequest.Message]) throws(APIError) -> [String] {
+        guard let message = messages.last(where: { $0.role == "user" }) else { return [] }
+        let limit = maximumQueryByteCount * maximumQueryCount
+        var queries: [String] = []
+        var rest = message.content[...]
+        while !rest.isEmpty {
+            guard queries.count < maximumQueryCount else {
+                throw .invalid(
+                    "The last user message has \(message.content.utf8.count) bytes; a 'file_search' takes about \(limit) "
+                        + "at most, and searches for all of them.", parameter: "messages", code: "invalid_value")
+            }
+            let query = leadingQuery(rest)
+            rest = rest[query.endIndex...]
+            if !query.allSatisfy(\.isWhitespace) { queries.append(String(query)) }
+        }
+        return queries
+    }
+
+    /// The longest beginning that fits a query, never empty, up to its last white space when something follows.
+    private static func leadingQuery(_ text: Substring) -> Substring {
+        guard text.utf8.count > maximumQueryByteCount else { return text }
+        var end = text.utf8.index(text.startIndex, offsetBy: maximumQueryByteCount)
+        // Between code points, because one character may be longer than a query.
+        while end.samePosition(in: text.unicodeScalars) == nil { end = text.utf8.index(before: end) }
+        let longest = text[..<end]
+        guard let space = longest.lastIndex(where: \.isWhitespace), space > longest.startIndex else { return longest }
+        return longest[..<space]
     }
 
     private static func title(_ item: Evidence) -> String {
@@ -94,17 +125,17 @@ package enum EvidencePrompt {
     }
 
     private static func cut(_ text: String) -> String {
-        text.utf8.count <= maximumChunkByteCount ? text : prefix(text, byteCount: maximumChunkByteCount)
+        String(prefix(text[...], byteCount: maximumChunkByteCount))
     }
 
     /// The longest prefix of whole characters of at most `byteCount` bytes.
-    private static func prefix(_ text: String, byteCount: Int) -> String {
+    private static func prefix(_ text: Substring, byteCount: Int) -> Substring {
         guard text.utf8.count > byteCount else { return text }
         var size = 0
         let end = text.indices.first { index in
             size += text[index].utf8.count
             return size > byteCount
         }
-        return String(text[..<(end ?? text.endIndex)])
+        return text[..<(end ?? text.endIndex)]
     }
 }

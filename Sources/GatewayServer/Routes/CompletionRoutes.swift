@@ -46,7 +46,7 @@ struct CompletionRoutes: Sendable {
                 renderer.isStreamed = isStreamed
                 return renderer
             },
-            parameters: body.parameters,
+            parameters: body.parameters, promptParameter: "prompt",
             cacheKey: cacheKey(request, body.parameters, "completions", model, requests, [], context))
         return try await generation.respond(to: job, context: context)
     }
@@ -74,7 +74,7 @@ struct CompletionRoutes: Sendable {
                 renderer.isStreamed = isStreamed
                 return renderer
             },
-            parameters: body.parameters)
+            parameters: body.parameters, promptParameter: "messages")
         var cacheContext: [String] = []
         if let search = body.fileSearch {
             guard let store else { throw APIError.unavailable("This gateway has no document store.") }
@@ -110,23 +110,25 @@ struct CompletionRoutes: Sendable {
         _ search: ChatRequest.FileSearch, _ messages: [ChatRequest.Message], _ store: StoreClient,
         _ scope: RequestScope
     ) async throws -> [Evidence] {
-        guard let query = EvidencePrompt.query(messages) else {
+        let queries = try EvidencePrompt.queries(messages)
+        guard let question = queries.last else {
             throw APIError.invalid(
                 "'file_search' needs a user message that is not empty: it is what is searched for.",
                 parameter: "messages")
         }
         var request = Fathom_Store_V1_SearchRequest()
         request.vectorStoreIds = search.vectorStoreIDs
-        request.queries = [query]
+        request.queries = queries
         request.maxResults = UInt32(max(search.maximumResults ?? 0, Self.searchResultCount))
         request.scoreThreshold = search.scoreThreshold
         let results = try await store.search(request, scope: scope).results.map { Evidence($0) }
         let evidence = EvidencePrompt.select(
             results, limit: search.maximumResults ?? EvidencePrompt.maximumChunkCount)
         guard configuration.evidenceDetail == .sentences else { return evidence }
-        return try await KeySentences.narrow(evidence, to: query) { texts in
+        return try await KeySentences.narrow(evidence, to: question) { texts in
             var request = Fathom_Store_V1_EmbedRequest()
             request.inputs = texts
+            request.poolLongInputs = true
             return try await store.embed(request, scope: scope).embeddings.map(\.values)
         }
     }
@@ -141,8 +143,10 @@ struct CompletionRoutes: Sendable {
             throw .unavailable("No model is being served yet: \(readiness.reason ?? "starting").")
         }
         guard let name else { return first }
-        guard let model = models.first(where: { $0.name == name }) else { throw .modelNotFound(models.map(\.name)) }
-        return model
+        if let model = models.first(where: { $0.name == name }) { return model }
+        let names = models.map(\.name)
+        guard store != nil, name == OperationalRoutes.embeddingModel else { throw .modelNotFound(names) }
+        throw .wrongKindOfModel("'\(name)' is an embedding model; it answers /v1/embeddings only.", instead: names)
     }
 
     private func request(

@@ -1,5 +1,6 @@
 import Foundation
 import Hummingbird
+import Wire
 import WireProtocols
 
 /// `POST /v1/embeddings`.
@@ -11,6 +12,7 @@ struct EmbeddingRoutes: Sendable {
 
     let configuration: GatewayConfiguration
     let store: StoreClient?
+    let readiness: ReadinessMonitor
 
     /// What is embedded.
     private enum Input {
@@ -24,26 +26,35 @@ struct EmbeddingRoutes: Sendable {
 
     private func embed(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let fields = JSONFields(try await request.jsonObject(limit: configuration.maximumBodySize))
+        try BodyMembers.check(fields, .embeddings)
         let model = try fields.requiredString("model")
-        guard model == OperationalRoutes.embeddingModel else {
-            throw APIError.modelNotFound([OperationalRoutes.embeddingModel])
-        }
-        guard fields["dimensions"] == nil else {
-            throw APIError.invalid("'dimensions' is not supported: the model has one size.", parameter: "dimensions")
-        }
+        try check(model)
+        let dimensions = try fields.integer("dimensions", in: 1...Int.max)
         let format = try fields.string("encoding_format") ?? "float"
         guard format == "float" || format == "base64" else {
             throw APIError.invalid("'encoding_format' must be 'float' or 'base64'.", parameter: "encoding_format")
         }
         let inputs = try Self.inputs(fields)
+        if case .tokens = inputs[0] { try checkTokensAllowed() }
         guard let store else { throw APIError.unavailable("This gateway has no embedding model.") }
         var embeddings: [Fathom_Store_V1_Embedding] = []
         var tokenCount = 0
         for batch in stride(from: 0, to: inputs.count, by: Self.batchSize) {
             let end = min(batch + Self.batchSize, inputs.count)
-            let response = try await store.embed(Self.request(inputs[batch..<end]), scope: context.scope)
+            let response: Fathom_Store_V1_EmbedResponse
+            do {
+                response = try await store.embed(Self.request(inputs[batch..<end]), scope: context.scope)
+            } catch let error as RPCError where error.code == .outOfRange {
+                throw Self.tooLong(error, batch: batch, inputCount: inputs.count)
+            }
             embeddings += response.embeddings
             tokenCount += Int(response.promptTokens)
+            let size = embeddings.first?.values.count ?? 0
+            if let dimensions, dimensions != size {
+                throw APIError.invalid(
+                    "'dimensions' is \(dimensions), and the model has one size: \(size). Leave it out, or send \(size).",
+                    parameter: "dimensions", code: "unsupported_value")
+            }
         }
         guard embeddings.count == inputs.count else { throw APIError.internalError }
         context.record.update {
@@ -51,6 +62,36 @@ struct EmbeddingRoutes: Sendable {
             $0.usage = Usage(promptTokens: tokenCount)
         }
         return .json(Self.response(embeddings, model: model, isBase64: format == "base64", tokenCount: tokenCount))
+    }
+
+    private func check(_ model: String) throws(APIError) {
+        guard model != OperationalRoutes.embeddingModel else { return }
+        guard !readiness.current().models.contains(where: { $0.name == model }) else {
+            throw .wrongKindOfModel(
+                "'\(model)' is a text model; it makes no embeddings.", instead: [OperationalRoutes.embeddingModel])
+        }
+        throw .modelNotFound([OperationalRoutes.embeddingModel])
+    }
+
+    /// Token ids of another tokeniser look like those of the encoder and give the embedding of another text.
+    private func checkTokensAllowed() throws(APIError) {
+        guard configuration.embeddingTokens == .refused else { return }
+        throw .invalid(
+            "'input' holds token ids, which only this model's own tokenizer (WordPiece) could have made; send text. "
+                + "LangChain's OpenAIEmbeddings sends text with check_embedding_ctx_length=False. "
+                + "(An operator may allow token ids: embedding-token-ids.)",
+            parameter: "input", code: "unsupported_value")
+    }
+
+    /// The store knows an input by its place in the call; the client, in the request.
+    private static func tooLong(_ error: RPCError, batch: Int, inputCount: Int) -> APIError {
+        guard let place = error.metadata[MetadataKey.inputIndex].flatMap(Int.init),
+            let count = error.metadata[MetadataKey.tokenCount]
+        else { return APIError(error).about("input") }
+        let name = inputCount == 1 ? "input" : "input[\(batch + place)]"
+        return .contextLengthExceeded(
+            limit: error.metadata[MetadataKey.maxContextTokens],
+            found: "'\(name)' has \(count) tokens, start and end marks included", parameter: name)
     }
 
     private static func inputs(_ fields: JSONFields) throws(APIError) -> [Input] {

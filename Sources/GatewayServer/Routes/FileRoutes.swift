@@ -19,10 +19,10 @@ struct FileRoutes: Sendable {
     func add(to router: Router<GatewayContext>) {
         router.post("/v1/files") { request, context in try await upload(request, context) }
         router.get("/v1/files") { request, context in
-            let response = try await store.listFiles(try Listing.page(request), scope: context.scope)
-            let purpose = request.uri.queryParameters["purpose"].map { String($0) }
-            let files = response.files.filter { purpose == nil || $0.purpose == purpose }
-            return Listing.response(files.map(Self.json), hasMore: response.hasMore_p)
+            var page = try Listing.page(request)
+            page.purpose = request.uri.queryParameters["purpose"].map { String($0) } ?? ""
+            let response = try await store.listFiles(page, scope: context.scope)
+            return Listing.response(response.files.map(Self.json), hasMore: response.hasMore_p)
         }
         router.get("/v1/files/:id") { _, context in
             let id = try context.parameters.require("id")
@@ -40,7 +40,7 @@ struct FileRoutes: Sendable {
     static func json(_ file: Fathom_Store_V1_File) -> JSONValue {
         [
             "id": .string(file.id), "object": "file", "bytes": .integer(Int(clamping: file.sizeBytes)),
-            "created_at": .integer(Int(clamping: file.createdAt)), "expires_at": nil,
+            "created_at": .integer(Int(clamping: file.createdAt)), "expires_at": Expiry.json(file.expiresAt),
             "filename": .string(file.filename), "purpose": .string(file.purpose), "status": "processed",
             "status_details": nil, "content_type": .string(file.contentType), "sha256": .string(file.sha256),
         ]
@@ -75,6 +75,7 @@ struct FileRoutes: Sendable {
         header.purpose = purpose
         header.contentType = form.contentType
         header.sizeBytes = UInt64(spool.size)
+        header.expiresAfterSeconds = try Expiry.seconds(form: form.fields)
         let file = try await store.createFile(header, pieces: { try spool.next() }, scope: context.scope)
         return .json(Self.json(file))
     }

@@ -14,6 +14,8 @@ struct GenerationJob<Renderer: GenerationRenderer>: Sendable {
     /// Makes the renderer once the evidence is known.
     var makeRenderer: @Sendable (_ evidence: [Evidence]?, _ isStreamed: Bool) -> Renderer
     var parameters: GenerationParameters
+    /// The member that holds the prompt, to be named when it is too long.
+    var promptParameter: String
     /// Under which the answer is kept and looked for; nil when it must not be.
     var cacheKey: CacheKey?
     /// Searches, and returns what was found with the requests that contain it; nil when nothing is searched.
@@ -66,7 +68,11 @@ struct GenerationService: Sendable {
         let mayBeLate = job.parameters.streams && pingInterval > .zero
         let isLate = mayBeLate ? await !session.waitForNext(pingInterval) : false
         if !isLate {
-            first = try await session.next()
+            do {
+                first = try await session.next()
+            } catch let error as RPCError where error.code == .outOfRange {
+                throw APIError(error).about(job.promptParameter)
+            }
             guard first != nil else { throw RPCError(.unavailable, "the generation ended before it began") }
         }
         return try await render(
@@ -84,7 +90,7 @@ struct GenerationService: Sendable {
             metrics: cacheState == "hit" ? nil : metrics.model(job.requests.first?.model), start: start)
         let renderer = job.makeRenderer(evidence, job.parameters.streams)
         guard job.parameters.streams else {
-            let response = try await whole(source, renderer, recorder, context)
+            let response = try await whole(source, renderer, recorder, job.promptParameter, context)
             store(recorder, job.cacheKey, evidence)
             return response.with(cacheState)
         }
@@ -99,7 +105,7 @@ struct GenerationService: Sendable {
             defer { timer.cancel() }
             if source.isLate { try await writer.write(ByteBuffer(string: ServerSentEvents.ping)) }
             let isWhole = try await stream(
-                source, renderer, recorder, includesUsage: job.parameters.includesUsage, to: &writer, context)
+                source, renderer, recorder, job.parameters, promptParameter: job.promptParameter, to: &writer, context)
             if isWhole { store(recorder, job.cacheKey, evidence) }
             try await writer.finish(nil)
         }
@@ -107,7 +113,8 @@ struct GenerationService: Sendable {
     }
 
     private func whole<Renderer: GenerationRenderer>(
-        _ source: GenerationSource, _ renderer: Renderer, _ recorder: Recorder, _ context: GatewayContext
+        _ source: GenerationSource, _ renderer: Renderer, _ recorder: Recorder, _ promptParameter: String,
+        _ context: GatewayContext
     ) async throws -> Response {
         var renderer = renderer
         do {
@@ -116,7 +123,8 @@ struct GenerationService: Sendable {
                 _ = renderer.chunks(for: event)
             }
         } catch let failure as GenerationSource.UpstreamFailure {
-            throw failure.cause
+            guard let error = failure.cause as? RPCError, error.code == .outOfRange else { throw failure.cause }
+            throw APIError(error).about(promptParameter)
         }
         context.record.update { [usage = renderer.usage] in $0.usage = usage }
         return .json(renderer.response())
@@ -126,8 +134,8 @@ struct GenerationService: Sendable {
     ///
     /// - Throws: what writing throws: the client is gone.
     private func stream<Renderer: GenerationRenderer>(
-        _ source: GenerationSource, _ renderer: Renderer, _ recorder: Recorder, includesUsage: Bool,
-        to writer: inout any ResponseBodyWriter, _ context: GatewayContext
+        _ source: GenerationSource, _ renderer: Renderer, _ recorder: Recorder, _ parameters: GenerationParameters,
+        promptParameter: String, to writer: inout any ResponseBodyWriter, _ context: GatewayContext
     ) async throws -> Bool {
         var renderer = renderer
         var isWhole = true
@@ -141,7 +149,7 @@ struct GenerationService: Sendable {
             }
         } catch let failure as GenerationSource.UpstreamFailure {
             isWhole = false
-            let error = APIError(any: failure.cause)
+            let error = APIError(any: failure.cause).about(promptParameter)
             context.record.update { $0.streamError = error.code ?? "\(error.status)" }
             if error.status >= 500 {
                 logger.error(
@@ -155,7 +163,7 @@ struct GenerationService: Sendable {
             try await writer.write(buffer)
         }
         var buffer = ByteBuffer()
-        if isWhole && includesUsage { ServerSentEvents.append(renderer.usageChunk(), to: &buffer) }
+        if isWhole && parameters.includesUsage { ServerSentEvents.append(renderer.usageChunk(), to: &buffer) }
         buffer.writeString(ServerSentEvents.done)
         try await writer.write(buffer)
         return isWhole

@@ -68,6 +68,8 @@ struct VectorStoreRoutes: Sendable {
         var create = Fathom_Store_V1_CreateVectorStoreRequest()
         create.name = try fields.string("name") ?? ""
         create.fileIds = try Self.strings("file_ids", fields, maximumCount: Self.maximumFileCount)
+        create.expiresAfterDays = try Expiry.days(fields)
+        if let chunking = try Self.chunking(fields) { create.chunking = chunking }
         if let metadata = fields["metadata"] {
             guard let object = metadata.object else { throw fields.wrongType("metadata", "an object", metadata) }
             guard object.members.count <= Self.maximumMetadataCount else {
@@ -99,7 +101,10 @@ struct VectorStoreRoutes: Sendable {
                 "failed": .integer(Int(counts.failed)), "cancelled": .integer(Int(counts.cancelled)),
                 "total": .integer(Int(counts.total)),
             ],
-            "status": counts.inProgress > 0 ? "in_progress" : "completed", "expires_after": nil, "expires_at": nil,
+            "status": counts.inProgress > 0 ? "in_progress" : "completed",
+            "expires_after": store.expiresAfterDays == 0
+                ? .null : ["anchor": "last_active_at", "days": .integer(Int(store.expiresAfterDays))],
+            "expires_at": Expiry.json(store.expiresAt),
             "last_active_at": .integer(Int(clamping: store.lastActiveAt)), "metadata": .object(JSONObject(metadata)),
         ]
     }
@@ -114,24 +119,31 @@ struct VectorStoreRoutes: Sendable {
         if let attributes = fields["attributes"] {
             attach.attributesJson = try Self.attributes(attributes, fields)
         }
-        if let strategy = try fields.object("chunking_strategy") {
-            switch try strategy.requiredString("type") {
-            case "auto": break
-            case "static":
-                guard let sizes = try strategy.object("static") else { throw strategy.missing("static") }
-                let size = try sizes.integer("max_chunk_size_tokens", in: 16...4_096) ?? 200
-                let overlap = try sizes.integer("chunk_overlap_tokens", in: 0...2_048) ?? 0
-                guard overlap <= size / 2 else {
-                    throw sizes.outOfRange("chunk_overlap_tokens", "\(overlap)", "of at most half the chunk size")
-                }
-                attach.chunking.maxChunkTokens = UInt32(size)
-                attach.chunking.overlapTokens = UInt32(overlap)
-            default:
-                throw APIError.invalid(
-                    "'chunking_strategy.type' must be 'auto' or 'static'.", parameter: "chunking_strategy.type")
-            }
-        }
+        if let chunking = try Self.chunking(fields) { attach.chunking = chunking }
         return .json(Self.json(try await store.attachFile(attach, scope: context.scope)))
+    }
+
+    /// The `chunking_strategy` of a body; nil: ours to choose.
+    private static func chunking(_ fields: JSONFields) throws(APIError) -> Fathom_Store_V1_ChunkingStrategy? {
+        guard let strategy = try fields.object("chunking_strategy") else { return nil }
+        switch try strategy.requiredString("type") {
+        case "auto": return nil
+        case "static":
+            guard let sizes = try strategy.object("static") else { throw strategy.missing("static") }
+            let size = try sizes.integer("max_chunk_size_tokens", in: 16...4_096) ?? 200
+            let overlap = try sizes.integer("chunk_overlap_tokens", in: 0...2_048) ?? 0
+            guard overlap <= size / 2 else {
+                throw sizes.outOfRange("chunk_overlap_tokens", "\(overlap)", "of at most half the chunk size")
+            }
+            var chunking = Fathom_Store_V1_ChunkingStrategy()
+            chunking.maxChunkTokens = UInt32(size)
+            chunking.overlapTokens = UInt32(overlap)
+            return chunking
+        default:
+            throw .invalid(
+                "'chunking_strategy.type' must be 'auto' or 'static'.", parameter: "chunking_strategy.type",
+                code: "invalid_value")
+        }
     }
 
     private static func attributes(_ value: JSONValue, _ fields: JSONFields) throws(APIError) -> String {
@@ -196,6 +208,7 @@ struct VectorStoreRoutes: Sendable {
 
     private func search(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let fields = JSONFields(try await request.jsonObject(limit: configuration.maximumBodySize))
+        try BodyMembers.check(fields, .search)
         var search = Fathom_Store_V1_SearchRequest()
         search.vectorStoreIds = [try context.parameters.require("id")]
         if let query = fields["query"]?.string {
@@ -210,10 +223,8 @@ struct VectorStoreRoutes: Sendable {
         }
         search.maxResults = UInt32(try fields.integer("max_num_results", in: 1...50) ?? 10)
         if let ranking = try fields.object("ranking_options") {
+            try BodyMembers.check(ranking, .rankingOptions)
             search.scoreThreshold = try ranking.number("score_threshold", in: 0...1) ?? 0
-        }
-        guard fields["filters"] == nil else {
-            throw APIError.invalid("'filters' is not supported yet.", parameter: "filters")
         }
         let results = try await store.search(search, scope: context.scope).results
         return .json([

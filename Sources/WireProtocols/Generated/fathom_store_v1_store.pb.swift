@@ -34,6 +34,9 @@ package nonisolated struct Fathom_Store_V1_ListRequest: Sendable {
 
   package var ascending: Bool = false
 
+  /// ListFiles only: files of this purpose. Empty: all.
+  package var purpose: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -75,6 +78,9 @@ package nonisolated struct Fathom_Store_V1_FileHeader: Sendable {
   /// Bytes that will follow.
   package var sizeBytes: UInt64 = 0
 
+  /// Seconds after which the file is deleted, 3,600...2,592,000. 0: never.
+  package var expiresAfterSeconds: UInt32 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -113,6 +119,9 @@ package nonisolated struct Fathom_Store_V1_File: Sendable {
 
   /// Hex.
   package var sha256: String = String()
+
+  /// Unix seconds; 0: never.
+  package var expiresAt: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -171,9 +180,24 @@ package nonisolated struct Fathom_Store_V1_CreateVectorStoreRequest: Sendable {
 
   package var fileIds: [String] = []
 
+  /// Days without activity after which the vector store is deleted, 1...365. 0: never.
+  package var expiresAfterDays: UInt32 = 0
+
+  /// Of `file_ids`.
+  package var chunking: Fathom_Store_V1_ChunkingStrategy {
+    get {_chunking ?? Fathom_Store_V1_ChunkingStrategy()}
+    set {_chunking = newValue}
+  }
+  /// Returns true if `chunking` has been explicitly set.
+  package var hasChunking: Bool {self._chunking != nil}
+  /// Clears the value of `chunking`. Subsequent reads from it will return its default value.
+  package mutating func clearChunking() {self._chunking = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _chunking: Fathom_Store_V1_ChunkingStrategy? = nil
 }
 
 package nonisolated struct Fathom_Store_V1_GetVectorStoreRequest: Sendable {
@@ -217,6 +241,12 @@ package nonisolated struct Fathom_Store_V1_VectorStore: Sendable {
   package var version: UInt64 = 0
 
   package var lastActiveAt: UInt64 = 0
+
+  /// 0: never.
+  package var expiresAfterDays: UInt32 = 0
+
+  /// Unix seconds; 0: never.
+  package var expiresAt: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -566,6 +596,9 @@ package nonisolated struct Fathom_Store_V1_EmbedRequest: Sendable {
   /// Alternative to `inputs`: token ids of the encoder.
   package var tokenInputs: [Fathom_Store_V1_EmbedTokens] = []
 
+  /// Inputs longer than the encoder reads at once are read in windows, whose embeddings are averaged.
+  package var poolLongInputs: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -618,7 +651,7 @@ fileprivate nonisolated let _protobuf_package = "fathom.store.v1"
 
 nonisolated extension Fathom_Store_V1_ListRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ListRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}limit\0\u{1}after\0\u{1}ascending\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}limit\0\u{1}after\0\u{1}ascending\0\u{1}purpose\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -629,6 +662,7 @@ nonisolated extension Fathom_Store_V1_ListRequest: SwiftProtobuf.Message, SwiftP
       case 1: try { try decoder.decodeSingularUInt32Field(value: &self.limit) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.after) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.ascending) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.purpose) }()
       default: break
       }
     }
@@ -644,6 +678,9 @@ nonisolated extension Fathom_Store_V1_ListRequest: SwiftProtobuf.Message, SwiftP
     if self.ascending != false {
       try visitor.visitSingularBoolField(value: self.ascending, fieldNumber: 3)
     }
+    if !self.purpose.isEmpty {
+      try visitor.visitSingularStringField(value: self.purpose, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -651,6 +688,7 @@ nonisolated extension Fathom_Store_V1_ListRequest: SwiftProtobuf.Message, SwiftP
     if lhs.limit != rhs.limit {return false}
     if lhs.after != rhs.after {return false}
     if lhs.ascending != rhs.ascending {return false}
+    if lhs.purpose != rhs.purpose {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -692,7 +730,7 @@ nonisolated extension Fathom_Store_V1_CreateFileRequest: SwiftProtobuf.Message, 
 
 nonisolated extension Fathom_Store_V1_FileHeader: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FileHeader"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}filename\0\u{1}purpose\0\u{3}content_type\0\u{3}size_bytes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}filename\0\u{1}purpose\0\u{3}content_type\0\u{3}size_bytes\0\u{3}expires_after_seconds\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -704,6 +742,7 @@ nonisolated extension Fathom_Store_V1_FileHeader: SwiftProtobuf.Message, SwiftPr
       case 2: try { try decoder.decodeSingularStringField(value: &self.purpose) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.contentType) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.sizeBytes) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.expiresAfterSeconds) }()
       default: break
       }
     }
@@ -722,6 +761,9 @@ nonisolated extension Fathom_Store_V1_FileHeader: SwiftProtobuf.Message, SwiftPr
     if self.sizeBytes != 0 {
       try visitor.visitSingularUInt64Field(value: self.sizeBytes, fieldNumber: 4)
     }
+    if self.expiresAfterSeconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.expiresAfterSeconds, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -730,6 +772,7 @@ nonisolated extension Fathom_Store_V1_FileHeader: SwiftProtobuf.Message, SwiftPr
     if lhs.purpose != rhs.purpose {return false}
     if lhs.contentType != rhs.contentType {return false}
     if lhs.sizeBytes != rhs.sizeBytes {return false}
+    if lhs.expiresAfterSeconds != rhs.expiresAfterSeconds {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -767,7 +810,7 @@ nonisolated extension Fathom_Store_V1_GetFileRequest: SwiftProtobuf.Message, Swi
 
 nonisolated extension Fathom_Store_V1_File: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".File"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}filename\0\u{1}purpose\0\u{3}content_type\0\u{3}size_bytes\0\u{3}created_at\0\u{1}sha256\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}filename\0\u{1}purpose\0\u{3}content_type\0\u{3}size_bytes\0\u{3}created_at\0\u{1}sha256\0\u{3}expires_at\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -782,6 +825,7 @@ nonisolated extension Fathom_Store_V1_File: SwiftProtobuf.Message, SwiftProtobuf
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.sizeBytes) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.createdAt) }()
       case 7: try { try decoder.decodeSingularStringField(value: &self.sha256) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.expiresAt) }()
       default: break
       }
     }
@@ -809,6 +853,9 @@ nonisolated extension Fathom_Store_V1_File: SwiftProtobuf.Message, SwiftProtobuf
     if !self.sha256.isEmpty {
       try visitor.visitSingularStringField(value: self.sha256, fieldNumber: 7)
     }
+    if self.expiresAt != 0 {
+      try visitor.visitSingularUInt64Field(value: self.expiresAt, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -820,6 +867,7 @@ nonisolated extension Fathom_Store_V1_File: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.sizeBytes != rhs.sizeBytes {return false}
     if lhs.createdAt != rhs.createdAt {return false}
     if lhs.sha256 != rhs.sha256 {return false}
+    if lhs.expiresAt != rhs.expiresAt {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -927,7 +975,7 @@ nonisolated extension Fathom_Store_V1_DeleteResponse: SwiftProtobuf.Message, Swi
 
 nonisolated extension Fathom_Store_V1_CreateVectorStoreRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CreateVectorStoreRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}metadata\0\u{3}file_ids\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}metadata\0\u{3}file_ids\0\u{3}expires_after_days\0\u{1}chunking\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -938,12 +986,18 @@ nonisolated extension Fathom_Store_V1_CreateVectorStoreRequest: SwiftProtobuf.Me
       case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
       case 2: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.metadata) }()
       case 3: try { try decoder.decodeRepeatedStringField(value: &self.fileIds) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.expiresAfterDays) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._chunking) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.name.isEmpty {
       try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
     }
@@ -953,6 +1007,12 @@ nonisolated extension Fathom_Store_V1_CreateVectorStoreRequest: SwiftProtobuf.Me
     if !self.fileIds.isEmpty {
       try visitor.visitRepeatedStringField(value: self.fileIds, fieldNumber: 3)
     }
+    if self.expiresAfterDays != 0 {
+      try visitor.visitSingularUInt32Field(value: self.expiresAfterDays, fieldNumber: 4)
+    }
+    try { if let v = self._chunking {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -960,6 +1020,8 @@ nonisolated extension Fathom_Store_V1_CreateVectorStoreRequest: SwiftProtobuf.Me
     if lhs.name != rhs.name {return false}
     if lhs.metadata != rhs.metadata {return false}
     if lhs.fileIds != rhs.fileIds {return false}
+    if lhs.expiresAfterDays != rhs.expiresAfterDays {return false}
+    if lhs._chunking != rhs._chunking {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -997,7 +1059,7 @@ nonisolated extension Fathom_Store_V1_GetVectorStoreRequest: SwiftProtobuf.Messa
 
 nonisolated extension Fathom_Store_V1_VectorStore: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".VectorStore"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}created_at\0\u{3}usage_bytes\0\u{3}file_counts\0\u{1}metadata\0\u{1}version\0\u{3}last_active_at\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}name\0\u{3}created_at\0\u{3}usage_bytes\0\u{3}file_counts\0\u{1}metadata\0\u{1}version\0\u{3}last_active_at\0\u{3}expires_after_days\0\u{3}expires_at\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1013,6 +1075,8 @@ nonisolated extension Fathom_Store_V1_VectorStore: SwiftProtobuf.Message, SwiftP
       case 6: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.metadata) }()
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
       case 8: try { try decoder.decodeSingularUInt64Field(value: &self.lastActiveAt) }()
+      case 9: try { try decoder.decodeSingularUInt32Field(value: &self.expiresAfterDays) }()
+      case 10: try { try decoder.decodeSingularUInt64Field(value: &self.expiresAt) }()
       default: break
       }
     }
@@ -1047,6 +1111,12 @@ nonisolated extension Fathom_Store_V1_VectorStore: SwiftProtobuf.Message, SwiftP
     if self.lastActiveAt != 0 {
       try visitor.visitSingularUInt64Field(value: self.lastActiveAt, fieldNumber: 8)
     }
+    if self.expiresAfterDays != 0 {
+      try visitor.visitSingularUInt32Field(value: self.expiresAfterDays, fieldNumber: 9)
+    }
+    if self.expiresAt != 0 {
+      try visitor.visitSingularUInt64Field(value: self.expiresAt, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1059,6 +1129,8 @@ nonisolated extension Fathom_Store_V1_VectorStore: SwiftProtobuf.Message, SwiftP
     if lhs.metadata != rhs.metadata {return false}
     if lhs.version != rhs.version {return false}
     if lhs.lastActiveAt != rhs.lastActiveAt {return false}
+    if lhs.expiresAfterDays != rhs.expiresAfterDays {return false}
+    if lhs.expiresAt != rhs.expiresAt {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1596,7 +1668,7 @@ nonisolated extension Fathom_Store_V1_SearchResult: SwiftProtobuf.Message, Swift
 
 nonisolated extension Fathom_Store_V1_EmbedRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".EmbedRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}inputs\0\u{3}token_inputs\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}inputs\0\u{3}token_inputs\0\u{3}pool_long_inputs\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1606,6 +1678,7 @@ nonisolated extension Fathom_Store_V1_EmbedRequest: SwiftProtobuf.Message, Swift
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedStringField(value: &self.inputs) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.tokenInputs) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.poolLongInputs) }()
       default: break
       }
     }
@@ -1618,12 +1691,16 @@ nonisolated extension Fathom_Store_V1_EmbedRequest: SwiftProtobuf.Message, Swift
     if !self.tokenInputs.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.tokenInputs, fieldNumber: 2)
     }
+    if self.poolLongInputs != false {
+      try visitor.visitSingularBoolField(value: self.poolLongInputs, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Fathom_Store_V1_EmbedRequest, rhs: Fathom_Store_V1_EmbedRequest) -> Bool {
     if lhs.inputs != rhs.inputs {return false}
     if lhs.tokenInputs != rhs.tokenInputs {return false}
+    if lhs.poolLongInputs != rhs.poolLongInputs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

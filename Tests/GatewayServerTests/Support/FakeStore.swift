@@ -17,6 +17,8 @@ final class FakeStore: Sendable {
         var counter = 0
         var results: [Fathom_Store_V1_SearchResult] = []
         var searches: [Fathom_Store_V1_SearchRequest] = []
+        var embeds: [Fathom_Store_V1_EmbedRequest] = []
+        var created: [Fathom_Store_V1_CreateVectorStoreRequest] = []
         var largestPiece = 0
         var createFailure: RPCError?
     }
@@ -43,6 +45,8 @@ final class FakeStore: Sendable {
     }
 
     var searches: [Fathom_Store_V1_SearchRequest] { state.withLock { $0.searches } }
+    var embeds: [Fathom_Store_V1_EmbedRequest] { state.withLock { $0.embeds } }
+    var created: [Fathom_Store_V1_CreateVectorStoreRequest] { state.withLock { $0.created } }
     var largestPiece: Int { state.withLock { $0.largestPiece } }
     func fileCount(tenant: String) -> Int { state.withLock { $0.tenants[tenant]?.files.count ?? 0 } }
     func content(tenant: String) -> [UInt8]? { state.withLock { $0.tenants[tenant]?.files.last?.content } }
@@ -104,6 +108,8 @@ final class FakeStore: Sendable {
         }
         router.unary(StoreService.embed) { request, context in
             _ = try Self.tenant(context)
+            self.state.withLock { $0.embeds.append(request) }
+            if !request.poolLongInputs { try Self.checkLengths(request) }
             var response = Fathom_Store_V1_EmbedResponse()
             response.model = "all-minilm-l6-v2"
             response.embeddings = (0..<(request.inputs.count + request.tokenInputs.count)).map { index in
@@ -115,6 +121,19 @@ final class FakeStore: Sendable {
                 request.inputs.count * 2 + request.tokenInputs.reduce(0) { $0 + $1.ids.count })
             return response
         }
+    }
+
+    /// Texts have a token for each word, and all inputs their two marks.
+    private static func checkLengths(_ request: Fathom_Store_V1_EmbedRequest) throws {
+        let counts =
+            request.inputs.map { $0.split(separator: " ").count + 2 } + request.tokenInputs.map { $0.ids.count + 2 }
+        guard let index = counts.firstIndex(where: { $0 > 256 }) else { return }
+        throw RPCError(
+            .outOfRange, "input \(index) is too long",
+            metadata: [
+                MetadataKey.maxContextTokens: "256", MetadataKey.inputIndex: "\(index)",
+                MetadataKey.tokenCount: "\(counts[index])",
+            ])
     }
 
     private func addFiles(to router: inout RPCRouter) {
@@ -139,6 +158,9 @@ final class FakeStore: Sendable {
                 file.contentType = header.contentType
                 file.sizeBytes = header.sizeBytes
                 file.createdAt = 1_700_000_000
+                if header.expiresAfterSeconds > 0 {
+                    file.expiresAt = file.createdAt + UInt64(header.expiresAfterSeconds)
+                }
                 tenant.files.append((file, content))
                 return file
             }
@@ -154,7 +176,8 @@ final class FakeStore: Sendable {
         }
         router.unary(StoreService.listFiles) { request, context in
             try self.withTenant(context) { tenant, _ in
-                let page = Self.page(tenant.files.map(\.file), request) { $0.id }
+                let files = tenant.files.map(\.file).filter { request.purpose.isEmpty || $0.purpose == request.purpose }
+                let page = Self.page(files, request) { $0.id }
                 var response = Fathom_Store_V1_ListFilesResponse()
                 response.files = page.items
                 response.hasMore_p = page.hasMore
@@ -186,13 +209,18 @@ final class FakeStore: Sendable {
 
     private func addStores(to router: inout RPCRouter) {
         router.unary(StoreService.createVectorStore) { request, context in
-            try self.withTenant(context) { tenant, counter in
+            self.state.withLock { $0.created.append(request) }
+            return try self.withTenant(context) { tenant, counter in
                 var store = Fathom_Store_V1_VectorStore()
                 store.id = Self.id("vs_", &counter)
                 store.name = request.name
                 store.metadata = request.metadata
                 store.createdAt = 1_700_000_000
                 store.version = 1
+                store.expiresAfterDays = request.expiresAfterDays
+                if request.expiresAfterDays > 0 {
+                    store.expiresAt = store.createdAt + UInt64(request.expiresAfterDays) * 86_400
+                }
                 store.fileCounts.completed = UInt32(request.fileIds.count)
                 store.fileCounts.total = UInt32(request.fileIds.count)
                 tenant.stores.append(store)
