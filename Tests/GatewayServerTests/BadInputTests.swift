@@ -1,6 +1,7 @@
 import Foundation
 import GatewayServer
 import Testing
+import WireProtocols
 
 struct BadInputTests {
     private static func chat(_ change: (inout JSONObject) -> Void) -> JSONValue {

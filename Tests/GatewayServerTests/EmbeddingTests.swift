@@ -1,6 +1,7 @@
 import Foundation
 import GatewayServer
 import Testing
+import WireProtocols
 
 struct EmbeddingTests {
     @Test("inputs of every form are embedded in order, as floats and as base64")

@@ -114,7 +114,7 @@ package enum EvidencePrompt {
         guard text.utf8.count > maximumQueryByteCount else { return text }
         var end = text.utf8.index(text.startIndex, offsetBy: maximumQueryByteCount)
         // Between code points, because one character may be longer than a query.
-        while end.samePosition(in: text.unicodeScalars) == nil { end = text.utf8.index(before: end) }
+        while text.utf8[end] & 0xC0 == 0x80 { end = text.utf8.index(before: end) }
         let longest = text[..<end]
         guard let space = longest.lastIndex(where: \.isWhitespace), space > longest.startIndex else { return longest }
         return longest[..<space]
