@@ -21,5 +21,5 @@ package struct IdentityError: Error, CustomStringConvertible {
         self.cause = cause
     }
 
-    package var description: String { "\(code): \(message)" }
+    package var description: String { message }
 }

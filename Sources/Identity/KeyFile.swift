@@ -121,7 +121,7 @@ package struct KeyFile: Codable, Sendable, Equatable {
         let data = try encoder.encode(self) + Data("\n".utf8)
         let temporary = path + ".new-\(getpid())"
         unlink(temporary)
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw Self.systemError("cannot create \(temporary)") }
         defer { close(descriptor) }
         do {
@@ -147,7 +147,7 @@ package struct KeyFile: Codable, Sendable, Equatable {
     ///
     /// - Throws: what `load`, `change` and `save` throw, and `fileUnavailable` when the lock cannot be had.
     package static func update<Result>(path: String, _ change: (inout KeyFile) throws -> Result) throws -> Result {
-        let lock = open(path + ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        let lock = open(path + ".lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard lock >= 0 else { throw systemError("cannot create \(path).lock") }
         defer { close(lock) }
         guard flock(lock, LOCK_EX) == 0 else { throw systemError("cannot lock \(path).lock") }

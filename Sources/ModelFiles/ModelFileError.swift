@@ -53,5 +53,5 @@ package struct ModelFileError: Error, Sendable, CustomStringConvertible {
         self.init(code: code, message: "\(path): at byte \(offset): \(message)")
     }
 
-    package var description: String { "\(code.rawValue): \(message)" }
+    package var description: String { message }
 }

@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import Foundation
 import NIOCore
 import NIOHTTP1
+import NIOSSL
 
 #if canImport(Glibc)
 import Glibc
@@ -19,7 +20,7 @@ struct HubDownload: ModelDownload {
 
     func fetch(_ files: [WantedFile], to paths: [String], report: @escaping @Sendable (PullEvent) -> Void) async throws
     {
-        let client = HTTPClient(configuration: Self.settings(configuration))
+        let client = HTTPClient(configuration: try Self.settings(configuration))
         do {
             try await fetch(files, to: paths, client: client, report: report)
         } catch {
@@ -29,13 +30,30 @@ struct HubDownload: ModelDownload {
         try await client.shutdown()
     }
 
-    /// How the hub is reached. A redirect to another host does not take the token along.
-    static func settings(_ configuration: ModelPullConfiguration) -> HTTPClient.Configuration {
+    /// How the hub is reached. A redirect to another host, or to http, does not take the token along.
+    ///
+    /// - Throws: ``ModelRegistryError`` `invalidArgument` for a file of authorities that cannot be read.
+    static func settings(_ configuration: ModelPullConfiguration) throws -> HTTPClient.Configuration {
         var settings = HTTPClient.Configuration()
         settings.timeout = .init(
             connect: .nanoseconds(configuration.connectTimeout.nanoseconds),
             read: .nanoseconds(configuration.readTimeout.nanoseconds))
         settings.redirectConfiguration = .follow(max: 5, allowCycles: false)
+        // We try again ourselves, and say so.
+        settings.connectionPool.retryConnectionEstablishment = false
+        if let proxy = configuration.proxy {
+            settings.proxy = .server(
+                host: proxy.host, port: proxy.port,
+                authorization: proxy.user.map { .basic(username: $0, password: proxy.password ?? "") })
+        }
+        if let path = configuration.certificateAuthorities {
+            guard access(path, R_OK) == 0 else {
+                throw SystemError.last("$SSL_CERT_FILE is \(path), which cannot be read")
+            }
+            var tls = TLSConfiguration.makeClientConfiguration()
+            tls.trustRoots = .file(path)
+            settings.tlsConfiguration = tls
+        }
         return settings
     }
 
@@ -61,6 +79,8 @@ struct HubDownload: ModelDownload {
         case complete
         /// Worth another attempt; why, for people.
         case interrupted(String)
+        /// Nobody answered; why, for people.
+        case unreachable(String)
     }
 
     private func fetch(
@@ -68,19 +88,24 @@ struct HubDownload: ModelDownload {
     ) async throws {
         var reason = ""
         var attempt = 0
-        while attempt < max(1, configuration.attempts) {
-            if attempt > 0 { try await Task.sleep(for: configuration.retryDelay * (1 << min(attempt - 1, 10))) }
+        var unanswered = 0
+        while true {
             let before = DurableFiles.size(path: path) ?? 0
             switch try await attemptOnce(file, to: path, client: client, report: report) {
             case .complete: return
-            case .interrupted(let why): reason = why
+            case .interrupted(let why): (reason, unanswered) = (why, 0)
+            case .unreachable(let why): (reason, unanswered) = (why, unanswered + 1)
             }
             // A line that keeps breaking but brings some of the file each time gets there.
             attempt = (DurableFiles.size(path: path) ?? 0) > before ? 1 : attempt + 1
+            guard attempt < max(1, configuration.attempts), unanswered < max(1, configuration.connectAttempts) else {
+                break
+            }
+            report(.retrying(file.member, reason: reason, attempt: attempt + 1))
+            try await Task.sleep(for: configuration.retryDelay * (1 << min(attempt - 1, 10)))
         }
         throw ModelRegistryError(
-            code: .downloadFailed,
-            message: "\(file.member) of \(repository): \(reason), after \(max(1, configuration.attempts)) attempts")
+            code: .downloadFailed, message: "\(file.member) of \(repository): \(reason), after \(attempt) attempts")
     }
 
     private func attemptOnce(
@@ -95,7 +120,7 @@ struct HubDownload: ModelDownload {
         } catch is CancellationError {
             throw CancellationError()
         } catch {
-            return .interrupted("no answer from \(configuration.hubEndpoint): \(error)")
+            return .unreachable("no answer from \(configuration.hubEndpoint): \(NetworkErrorText.describe(error))")
         }
         switch response.status.code {
         case 200:
@@ -111,10 +136,10 @@ struct HubDownload: ModelDownload {
         case 408, 429, 500...599:
             return .interrupted("HTTP \(response.status.code)")
         default:
-            let hint = response.status.code == 404 ? " (no such repository, revision or file)" : ""
             throw ModelRegistryError(
                 code: .downloadFailed,
-                message: "\(file.member) of \(repository)@\(revision): HTTP \(response.status.code)\(hint)")
+                message: "\(file.member) of \(repository)@\(revision): "
+                    + configuration.meaning(ofStatus: Int(response.status.code)))
         }
     }
 
@@ -126,7 +151,9 @@ struct HubDownload: ModelDownload {
         request.headers.add(name: "User-Agent", value: "fathom")
         // The digest is of the bytes as stored.
         request.headers.add(name: "Accept-Encoding", value: "identity")
-        if let token = configuration.hubToken { request.headers.add(name: "Authorization", value: "Bearer \(token)") }
+        if let token = configuration.hubTokenToSend {
+            request.headers.add(name: "Authorization", value: "Bearer \(token)")
+        }
         if offset > 0 {
             request.headers.add(name: "Range", value: "bytes=\(offset)-")
             // Without a match the hub sends the whole new file instead of the tail of another one.
@@ -147,7 +174,8 @@ struct HubDownload: ModelDownload {
         }
         let tag = response.headers.first(name: "ETag")
         saveTag(tag, of: path)
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (offset == 0 ? O_TRUNC : O_APPEND), 0o644)
+        let descriptor = open(
+            path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (offset == 0 ? O_TRUNC : O_APPEND), 0o644)
         guard descriptor >= 0 else { throw SystemError.last("cannot open \(path)") }
         defer { close(descriptor) }
         var received = offset
@@ -165,7 +193,7 @@ struct HubDownload: ModelDownload {
         } catch is CancellationError {
             throw CancellationError()
         } catch {
-            return .interrupted("the connection broke at byte \(received)")
+            return .interrupted("the connection broke at byte \(received) (\(NetworkErrorText.describe(error)))")
         }
         if let total, received < total { return .interrupted("the connection ended at byte \(received) of \(total)") }
         // The tag stays with a whole file as well: another pull may find it here and must not take it for a beginning of
@@ -190,15 +218,7 @@ struct HubDownload: ModelDownload {
     }
 
     private func append(_ part: ByteBuffer, to descriptor: Int32, path: String) throws {
-        try part.withUnsafeReadableBytes { bytes in
-            var written = 0
-            while written < bytes.count {
-                let count = write(descriptor, bytes.baseAddress?.advanced(by: written), bytes.count - written)
-                if count < 0 && errno == EINTR { continue }
-                guard count > 0 else { throw SystemError.last("cannot write \(path)") }
-                written += count
-            }
-        }
+        try part.withUnsafeReadableBytes { try DurableFiles.append($0, to: descriptor, path: path) }
     }
 
     private func savedTag(of path: String) -> String? {

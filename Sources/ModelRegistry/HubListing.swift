@@ -28,13 +28,15 @@ package struct HubListing: Sendable, Equatable {
 
     /// Asks the hub.
     ///
+    /// - Parameter report: told who is asked, and of every attempt that failed.
     /// - Throws: ``ModelRegistryError`` `downloadFailed`.
     package static func fetch(
-        repository: String, revision: String, configuration: ModelPullConfiguration
+        repository: String, revision: String, configuration: ModelPullConfiguration,
+        report: @Sendable (PullEvent) -> Void = { _ in }
     ) async throws -> HubListing {
-        let client = HTTPClient(configuration: HubDownload.settings(configuration))
+        let client = HTTPClient(configuration: try HubDownload.settings(configuration))
         do {
-            let listing = try await fetch(repository, revision, configuration, client)
+            let listing = try await fetch(repository, revision, configuration, client, report)
             try await client.shutdown()
             return listing
         } catch {
@@ -44,38 +46,48 @@ package struct HubListing: Sendable, Equatable {
     }
 
     private static func fetch(
-        _ repository: String, _ revision: String, _ configuration: ModelPullConfiguration, _ client: HTTPClient
+        _ repository: String, _ revision: String, _ configuration: ModelPullConfiguration, _ client: HTTPClient,
+        _ report: @Sendable (PullEvent) -> Void
     ) async throws -> HubListing {
         let name = "\(repository)@\(revision)"
         let escaped = revision.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? revision
         var request = HTTPClientRequest(
             url: "\(configuration.hubEndpoint)/api/models/\(repository)/revision/\(escaped)?blobs=true")
         request.headers.add(name: "User-Agent", value: "fathom")
-        if let token = configuration.hubToken { request.headers.add(name: "Authorization", value: "Bearer \(token)") }
+        if let token = configuration.hubTokenToSend {
+            request.headers.add(name: "Authorization", value: "Bearer \(token)")
+        }
+        report(.contacting(configuration.hubEndpoint, about: "the files of \(name)"))
         var reason = ""
-        for attempt in 0..<max(1, configuration.attempts) {
-            if attempt > 0 { try await Task.sleep(for: configuration.retryDelay * (1 << min(attempt - 1, 10))) }
+        let attempts = max(1, min(configuration.attempts, configuration.connectAttempts))
+        for attempt in 0..<attempts {
+            if attempt > 0 {
+                report(.retrying("files of \(name)", reason: reason, attempt: attempt + 1))
+                try await Task.sleep(for: configuration.retryDelay * (1 << min(attempt - 1, 10)))
+            }
             do {
                 let response = try await client.execute(request, timeout: .seconds(60))
                 switch response.status.code {
                 case 200:
                     let body = try await response.body.collect(upTo: maximumBytes)
                     return try HubListing(Data(body.readableBytesView), name: name)
-                case 408, 429, 500...599: reason = "HTTP \(response.status.code)"
+                case 408, 429, 500...599:
+                    reason = configuration.hubEndpoint + " answers HTTP \(response.status.code)"
                 default:
                     throw ModelRegistryError(
-                        code: .downloadFailed, message: "files of \(name): HTTP \(response.status.code)")
+                        code: .downloadFailed,
+                        message: "files of \(name): " + configuration.meaning(ofStatus: Int(response.status.code)))
                 }
             } catch let error as ModelRegistryError {
                 throw error
             } catch is CancellationError {
                 throw CancellationError()
             } catch {
-                reason = "\(error)"
+                reason = "no answer from \(configuration.hubEndpoint): \(NetworkErrorText.describe(error))"
             }
         }
         throw ModelRegistryError(
-            code: .downloadFailed, message: "files of \(name): no answer from \(configuration.hubEndpoint): \(reason)")
+            code: .downloadFailed, message: "files of \(name): \(reason), after \(attempts) attempts")
     }
 
     private struct Answer: Decodable {

@@ -20,6 +20,7 @@ extension ModelManifest {
     /// version VERSION            (when there is one)
     /// kind KIND
     /// source SOURCE
+    /// further-source SOURCE      (one for each, in the manifest's order)
     /// file SHA256 SIZE PATH      (files in the manifest's order)
     /// tensor SHA256 NAME         (the file's tensors, sorted by their UTF-8 bytes)
     /// ```
@@ -28,6 +29,7 @@ extension ModelManifest {
         var text = "fathom-model-manifest \(version)\nname \(name)\n"
         if let modelVersion { text += "version \(modelVersion)\n" }
         text += "kind \(kind.rawValue)\nsource \(source)\n"
+        for source in furtherSources ?? [] { text += "further-source \(source)\n" }
         for file in files {
             text += "file \(file.sha256) \(file.size) \(file.path)\n"
             let tensors = (file.tensors ?? [:]).sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }

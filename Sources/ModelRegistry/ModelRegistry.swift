@@ -6,6 +6,7 @@ import ModelFiles
 ///     DIRECTORY/<name>/fathom-model.json             which files, which digests
 ///     DIRECTORY/<name>/...                           the files
 ///     DIRECTORY/<name>@<version>/...                 one of several versions, `<name>:<version>` for users
+///     DIRECTORY/<owner>%2F<name>/...                 a name with a slash, `<owner>/<name>` for users
 ///     DIRECTORY/aliases.json                         other names: {"chat": "<name>:<version>"}
 ///     DIRECTORY/.partial/<name>/...                  unfinished downloads, resumed by the next pull
 ///
@@ -55,9 +56,7 @@ package struct ModelRegistry: Sendable {
     package func manifest(of name: String) throws -> ModelManifest {
         let path = "\(directory)/\(try resolve(name).folder)/\(ModelManifest.fileName)"
         guard FileManager.default.fileExists(atPath: path) else {
-            throw ModelRegistryError(
-                code: .modelNotFound,
-                message: "model \(name) is not installed in \(directory); run `fathom model pull \(name)`")
+            throw ModelRegistryError.notFound(name, in: directory)
         }
         return try ModelManifest.load(path: path)
     }
@@ -71,8 +70,12 @@ package struct ModelRegistry: Sendable {
             let parent = URL(fileURLWithPath: nameOrPath).deletingLastPathComponent().lastPathComponent
             return (stem == "model" && ModelName.isValid(parent) ? parent : stem, nameOrPath)
         }
-        if nameOrPath.contains("/"), SafetensorsCheckpoint.isCheckpoint(nameOrPath) {
-            return (URL(fileURLWithPath: nameOrPath).standardizedFileURL.lastPathComponent, nameOrPath)
+        var isFolder: ObjCBool = false
+        if nameOrPath.contains("/"), FileManager.default.fileExists(atPath: nameOrPath, isDirectory: &isFolder),
+            isFolder.boolValue
+        {
+            let path = try Self.model(inFolder: nameOrPath)
+            return (URL(fileURLWithPath: nameOrPath).standardizedFileURL.lastPathComponent, path)
         }
         let folder = "\(directory)/\(try resolve(nameOrPath).folder)"
         // Files put there by hand, without a manifest, serve as well.
@@ -80,21 +83,42 @@ package struct ModelRegistry: Sendable {
         let file = folder + "/" + (listed.sorted().first { $0.hasSuffix(".gguf") } ?? "model.gguf")
         if DurableFiles.size(path: file) != nil { return (nameOrPath, file) }
         if SafetensorsCheckpoint.isCheckpoint(folder) { return (nameOrPath, folder) }
+        let isThere = FileManager.default.fileExists(atPath: folder)
+        throw ModelRegistryError.notFound(nameOrPath, in: directory, missing: isThere ? file : nil)
+    }
+
+    /// The model that a folder holds: the folder itself where it is a checkpoint, else its one GGUF file, or the first
+    /// part of one.
+    ///
+    /// - Throws: ``ModelRegistryError`` `invalidArgument` for a folder with none, or with several.
+    package static func model(inFolder folder: String) throws -> String {
+        if DurableFiles.size(path: folder + "/config.json") != nil { return folder }
+        let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
+            .filter { $0.hasSuffix(".gguf") }
+        let firsts = names.filter { $0.contains("-00001-of-") }
+        if names.count == 1 || firsts.count == 1 && names.allSatisfy({ $0.contains("-of-") }) {
+            return "\(folder)/\(firsts.first ?? names[0])"
+        }
         throw ModelRegistryError(
-            code: .modelNotFound,
-            message: "model \(nameOrPath) is not installed: \(file) is missing; run `fathom model pull \(nameOrPath)`")
+            code: .invalidArgument,
+            message: names.isEmpty
+                ? "\(folder) holds no model: neither config.json with safetensors nor a GGUF file"
+                : "\(folder) holds several models; name one of \(names.prefix(10).joined(separator: ", "))")
     }
 
     /// The folder of the encoder called `name`, checked to hold what the store needs.
     ///
     /// - Throws: ``ModelRegistryError`` `modelNotFound`.
     package func encoder(_ name: String) throws -> String {
-        let folder = name.contains("/") ? name : directory(of: name)
+        let isPath = name.contains("/") && FileManager.default.fileExists(atPath: name)
+        let folder = isPath ? name : directory(of: name)
         for file in ["model.safetensors", "vocab.txt"] where DurableFiles.size(path: folder + "/" + file) == nil {
+            guard FileManager.default.fileExists(atPath: folder) else {
+                throw ModelRegistryError.notFound(name, in: directory)
+            }
             throw ModelRegistryError(
                 code: .modelNotFound,
-                message:
-                    "encoder \(name) is not installed: \(folder)/\(file) is missing; run `fathom model pull \(name)`")
+                message: "\(name) is no encoder that the store can use: \(folder)/\(file) is missing")
         }
         return folder
     }
@@ -164,5 +188,34 @@ package struct ModelRegistry: Sendable {
         let shown = tensors.prefix(20).joined(separator: ", ")
         let more = tensors.count > 20 ? " and \(tensors.count - 20) more" : ""
         return "\(tensors.count == 1 ? "tensor" : "tensors") changed: \(shown)\(more)"
+    }
+}
+
+extension ModelRegistry {
+    /// What speaks against serving the model at `path`, a GGUF file or a folder: nothing to hold it against, files that
+    /// differ from `fathom-model.json` or are not in it, and with a key a signature that is missing or another's.
+    ///
+    /// Reads every byte of the model. Empty: all is right.
+    package static func servingProblems(modelAt path: String, trusting key: VerifyingKey?) throws -> [String] {
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { return ["\(path): missing"] }
+        let url = URL(fileURLWithPath: path).standardizedFileURL
+        let folder = isFolder.boolValue ? url.path : url.deletingLastPathComponent().path
+        guard FileManager.default.fileExists(atPath: folder + "/" + ModelManifest.fileName) else {
+            return [
+                "\(path): there is no \(ModelManifest.fileName) beside it to hold it against; "
+                    + "`fathom model import` makes one"
+            ]
+        }
+        let manifest = try ModelManifest.load(path: folder + "/" + ModelManifest.fileName)
+        var problems = try verify(folder: folder, trusting: key).problems
+        // A file that nobody signed may change what the model does: a chat template, a tokeniser's settings. Without a
+        // signature in question it is the weights that are held to the manifest, as shards hold them.
+        let weights =
+            isFolder.boolValue
+            ? try unlistedFiles(folder: folder).filter { $0.hasSuffix(".safetensors") && !$0.contains("/") }
+            : manifest.files.contains { $0.path == url.lastPathComponent } ? [] : [url.lastPathComponent]
+        problems += (key == nil ? weights : try unlistedFiles(folder: folder)).map { "\(folder)/\($0): not in the manifest" }
+        return problems
     }
 }

@@ -30,3 +30,26 @@ package struct ModelRegistryError: Error, CustomStringConvertible {
 
     package var description: String { message }
 }
+
+extension ModelRegistryError {
+    /// What was asked for is no model here: says what can be done, which depends on what the user seems to mean.
+    static func notFound(_ text: String, in directory: String, missing: String? = nil) -> ModelRegistryError {
+        let message: String
+        if text.isEmpty {
+            message = "no model is named"
+        } else if text.hasPrefix("hf:") || text.hasPrefix("pypi:") {
+            message =
+                "\(text) is a source; run `fathom model pull \(text)` first, then use the name it is installed under"
+        } else if ModelReference(text) == nil || text.hasSuffix(".gguf") {
+            message = "\(text): there is no such file or folder, and it is not the name of a model"
+        } else if ModelCatalogue.recipe(named: text) != nil {
+            message = "model \(text) is not installed in \(directory); run `fathom model pull \(text)`"
+        } else {
+            message =
+                "model \(text) is not installed in \(directory); `fathom model list` shows what is, "
+                + "`fathom model pull` and `fathom model import` bring more"
+        }
+        return ModelRegistryError(
+            code: .modelNotFound, message: message + (missing.map { " (\($0) is missing)" } ?? ""))
+    }
+}

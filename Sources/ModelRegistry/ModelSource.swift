@@ -11,7 +11,7 @@ package enum ModelSource: Sendable, Equatable, CustomStringConvertible {
     package init(parsing text: String) throws {
         if text.hasPrefix("pypi:") {
             let parts = text.dropFirst("pypi:".count).split(separator: "=", omittingEmptySubsequences: false)
-            guard parts.count == 3, parts[1].isEmpty, ModelName.isValid(String(parts[0])), !parts[2].isEmpty,
+            guard parts.count == 3, parts[1].isEmpty, ModelName.isValidPart(String(parts[0])), !parts[2].isEmpty,
                 parts[2].utf8.allSatisfy({ Self.versionBytes.contains($0) })
             else {
                 throw ModelRegistryError(
@@ -25,7 +25,8 @@ package enum ModelSource: Sendable, Equatable, CustomStringConvertible {
             let halves = reference.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
             let names = halves[0].split(separator: "/", omittingEmptySubsequences: false)
             let revision = halves.count == 2 ? String(halves[1]) : "main"
-            guard names.count == 2, names.allSatisfy({ ModelName.isValid(String($0)) }), RelativePath.isSafe(revision)
+            guard names.count == 2, names.allSatisfy({ ModelName.isValidPart(String($0)) }),
+                RelativePath.isSafe(revision)
             else {
                 throw ModelRegistryError(
                     code: .invalidArgument, message: "got \"\(text)\", expected hf:OWNER/REPOSITORY[@REVISION]")

@@ -21,7 +21,9 @@ package struct ProcessSpawner: Sendable {
     package var environment: [String: String]
     /// File that standard output and standard error are appended to; nil keeps ours.
     package var logPath: String?
-    /// A descriptor of ours that becomes the child's standard output, for talking to it; overrides `logPath` there.
+    /// A descriptor of ours, open for appending, that gets standard output and standard error; overrides `logPath`.
+    package var logDescriptor: Int32?
+    /// A descriptor of ours that becomes the child's standard output, for talking to it; overrides the log there.
     package var outputDescriptor: Int32?
     /// Group of its own, so that the terminal's Ctrl-C reaches only us.
     package var hasOwnGroup: Bool
@@ -30,12 +32,14 @@ package struct ProcessSpawner: Sendable {
 
     package init(
         executable: String, arguments: [String], environment: [String: String] = ProcessInfo.processInfo.environment,
-        logPath: String? = nil, outputDescriptor: Int32? = nil, hasOwnGroup: Bool = false, hasOwnSession: Bool = false
+        logPath: String? = nil, logDescriptor: Int32? = nil, outputDescriptor: Int32? = nil, hasOwnGroup: Bool = false,
+        hasOwnSession: Bool = false
     ) {
         self.executable = executable
         self.arguments = arguments
         self.environment = environment
         self.logPath = logPath
+        self.logDescriptor = logDescriptor
         self.outputDescriptor = outputDescriptor
         self.hasOwnGroup = hasOwnGroup
         self.hasOwnSession = hasOwnSession
@@ -50,8 +54,12 @@ package struct ProcessSpawner: Sendable {
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-        if let logPath {
-            posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, logPath, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+        if let logDescriptor {
+            posix_spawn_file_actions_adddup2(&actions, logDescriptor, STDERR_FILENO)
+            posix_spawn_file_actions_adddup2(&actions, logDescriptor, STDOUT_FILENO)
+        } else if let logPath {
+            posix_spawn_file_actions_addopen(
+                &actions, STDERR_FILENO, logPath, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0o600)
             posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO)
         }
         if let outputDescriptor { posix_spawn_file_actions_adddup2(&actions, outputDescriptor, STDOUT_FILENO) }

@@ -6,10 +6,13 @@ package struct MemoryPlan: Sendable, Equatable, Codable {
         package var firstLayer: Int
         package var endLayer: Int
         package var weightByteCount: Int
-        /// For the whole context that was asked for.
+        /// For the whole context that was asked for; layers with a sliding window need no more than that.
         package var kvByteCount: Int
+        /// The same where every layer keeps the whole context, as this engine's blocks do.
+        package var keptKVByteCount: Int
 
-        package var byteCount: Int { weightByteCount.addedClamped(to: kvByteCount) }
+        /// With the cache that this engine keeps.
+        package var byteCount: Int { weightByteCount.addedClamped(to: keptKVByteCount) }
     }
 
     package var contextTokens: Int
@@ -23,7 +26,6 @@ package struct MemoryPlan: Sendable, Equatable, Codable {
     package init(_ summary: ModelSummary, stages count: Int, contextTokens: Int) {
         self.contextTokens = contextTokens
         let count = max(1, min(count, summary.layerCount))
-        let kv = (summary.kvBytesPerToken / summary.layerCount).multipliedClamped(by: contextTokens)
         var weights = summary.layerByteCounts
         weights[0] += summary.inputByteCount
         weights[weights.count - 1] += summary.outputByteCount
@@ -35,7 +37,11 @@ package struct MemoryPlan: Sendable, Equatable, Codable {
             Stage(
                 firstLayer: range.lowerBound, endLayer: range.upperBound,
                 weightByteCount: range.reduce(0) { $0 + weights[$1] },
-                kvByteCount: kv.multipliedClamped(by: range.count))
+                kvByteCount: summary.kvByteCount(
+                    contextTokens: contextTokens, layers: range.count,
+                    slidingLayers: range.count(where: summary.isSliding)),
+                keptKVByteCount: summary.kvByteCount(
+                    contextTokens: contextTokens, layers: range.count, slidingLayers: 0))
         }
     }
 

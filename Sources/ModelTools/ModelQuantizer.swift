@@ -36,6 +36,40 @@ package struct ModelQuantizer {
         self.target = target
     }
 
+    /// What writing would come to, known from names, shapes and types alone.
+    package struct Forecast: Sendable, Equatable, Codable {
+        /// Bytes of the tensors as the source stores them, and as they will be written.
+        package var sourceByteCount: Int
+        package var byteCount: Int
+        /// Types of the source's matrices that hold rounded values already, sorted by their bytes, largest first.
+        package var quantizedSourceTypes: [String]
+
+        /// Values that are rounded a second time into a file that is not smaller: more bytes for less precision.
+        package var isLossForNothing: Bool { !quantizedSourceTypes.isEmpty && byteCount >= sourceByteCount }
+    }
+
+    /// - Throws: ``ModelToolsError``, `ModelFileError` as ``write(to:progress:)``.
+    package func forecast() throws -> Forecast {
+        let mixture = try QuantizationMixture(target, plan: plan)
+        var forecast = Forecast(sourceByteCount: 0, byteCount: 0, quantizedSourceTypes: [])
+        var rounded: [String: Int] = [:]
+        for tensor in plan.tensors {
+            let type = mixture.type(of: tensor)
+            let output = try GGUFWriter.Tensor(name: tensor.name, shape: tensor.shape, type: type)
+            let bytes = tensor.storedType.byteCount(elements: tensor.elementCount) ?? output.byteCount
+            forecast.sourceByteCount += bytes
+            forecast.byteCount += output.byteCount
+            // What keeps its type is copied, and loses nothing.
+            if tensor.storedType.blockSize > 1, type != tensor.storedType {
+                rounded[tensor.storedType.name, default: 0] += bytes
+            }
+        }
+        if target.isQuantized {
+            forecast.quantizedSourceTypes = rounded.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map(\.key)
+        }
+        return forecast
+    }
+
     /// Writes the file at `path`.
     ///
     /// - Parameter progress: Called with the share that is done, 0...1, after each tensor.

@@ -37,12 +37,17 @@ package struct ModelSummary: Sendable, Equatable, Codable {
     package var types: [TypeCount]
     /// f16 cache bytes for each position over all layers; with latent attention the compressed ones.
     package var kvBytesPerToken: Int
+    /// Positions that the layers with a sliding window see; nil when all layers see everything.
+    package var slidingWindow: Int?
+    /// Layers with that window.
+    package var slidingLayerCount: Int
     /// Layers of models that can be described: far above any real one, and few enough to try every cut.
     static let layerBounds = 1...1_024
     /// Characters of a name that are kept.
     private static let nameLength = 256
     /// Weight bytes of each layer, and of what comes before and after all.
     var layerByteCounts: [Int]
+    private var slidingLayers: Set<Int> = []
     var inputByteCount: Int
     var outputByteCount: Int
 
@@ -76,6 +81,8 @@ package struct ModelSummary: Sendable, Equatable, Codable {
                 .malformed, "\(source.path): \(layerCount) layers, expected 1...\(Self.layerBounds.upperBound)")
         }
         modelWidth = try int("embedding_length") ?? metadata.int("\(architecture).embedding_length")
+        slidingWindow = nil
+        slidingLayerCount = 0
         headCount = try int("attention.head_count") ?? 0
         keyValueHeadCount = try int("attention.head_count_kv") ?? headCount
         vocabularySize = try int("vocab_size") ?? metadata.stringArrayIfPresent("tokenizer.ggml.tokens")?.count ?? 0
@@ -88,6 +95,12 @@ package struct ModelSummary: Sendable, Equatable, Codable {
         kvBytesPerToken = try Self.kvBytesPerToken(
             metadata, architecture, layers: layerCount, keyValueHeads: keyValueHeadCount, headCount: headCount,
             modelWidth: modelWidth)
+        if let window = try int("attention.sliding_window"), window > 0, let pattern = try Self.slidingPattern(metadata)
+        {
+            slidingWindow = window
+            slidingLayers = Set((0..<layerCount).filter { pattern < 1 || ($0 + 1) % pattern != 0 })
+            slidingLayerCount = slidingLayers.count
+        }
 
         layerByteCounts = [Int](repeating: 0, count: layerCount)
         (inputByteCount, outputByteCount, parameterCount, activeParameterCount, weightByteCount) = (0, 0, 0, 0, 0)
@@ -105,6 +118,67 @@ package struct ModelSummary: Sendable, Equatable, Codable {
             .add(tensor)
         }
         types = counts.values.sorted { ($1.byteCount, $0.type) < ($0.byteCount, $1.type) }
+        try validate(source.path)
+    }
+
+    /// Architectures whose shape we know; others may leave sizes out, or have layers without attention.
+    private static let known = Set(CheckpointArchitecture.allCases.map(\.rawValue))
+
+    /// Sizes that no model of these families can have, as the engine refuses them too: a file that says them is broken,
+    /// and what would be computed from them is wrong.
+    ///
+    /// - Throws: ``ModelToolsError`` `malformed`, naming the size.
+    private func validate(_ path: String) throws {
+        func refuse(_ why: String) -> ModelToolsError { ModelToolsError(.malformed, "\(path): \(why)") }
+        guard modelWidth > 0 else { throw refuse("a width of \(modelWidth)") }
+        guard expertCount == 0 || expertUsedCount > 0 else {
+            throw refuse("\(expertCount) experts of which none is used")
+        }
+        guard !types.isEmpty, parameterCount > 0 else { throw refuse("there are no tensors in it") }
+        guard Self.known.contains(architecture) else { return }
+        guard (1...1_024).contains(headCount) else { throw refuse("\(headCount) heads, expected 1...1024") }
+        guard keyValueHeadCount > 0, headCount % keyValueHeadCount == 0 else {
+            throw refuse("\(headCount) heads of queries with \(keyValueHeadCount) of keys and values")
+        }
+        guard vocabularySize > 0 else { throw refuse("a vocabulary of \(vocabularySize) tokens") }
+        guard contextTokens > 1 else {
+            throw refuse(
+                "a context of \(contextTokens) token\(contextTokens == 1 ? "" : "s") leaves no room for an answer")
+        }
+        guard kvBytesPerToken > 0 || architecture == CheckpointArchitecture.bert.rawValue else {
+            throw refuse("heads of width 0")
+        }
+    }
+
+    /// Whether some of the weights are stored in blocks of rounded values.
+    package var isQuantized: Bool {
+        types.contains {
+            !["F64", "F32", "F16", "BF16", "F8_E4M3", "I8", "I16", "I32", "I64", "BOOL"].contains($0.type)
+        }
+    }
+
+    /// Whether the model encodes texts and keeps no cache.
+    package var isEncoder: Bool { architecture == CheckpointArchitecture.bert.rawValue }
+
+    /// f16 cache bytes of one sequence of so many positions: what layers with a window do not see any more is not counted.
+    package func kvByteCount(contextTokens tokens: Int, layers: Int, slidingLayers: Int) -> Int {
+        let perLayer = kvBytesPerToken / layerCount
+        let seen = min(tokens, slidingWindow ?? tokens)
+        return perLayer.multipliedClamped(by: tokens).multipliedClamped(by: layers - slidingLayers)
+            .addedClamped(to: perLayer.multipliedClamped(by: seen).multipliedClamped(by: slidingLayers))
+    }
+
+    /// Whether the layer sees a window only.
+    func isSliding(_ layer: Int) -> Bool { slidingLayers.contains(layer) }
+
+    /// Each how manieth layer sees everything; nil where no rule is known, so that all do.
+    private static func slidingPattern(_ metadata: GGUFMetadata) throws -> Int? {
+        let architecture = try metadata.string("general.architecture")
+        let usual = ["gemma2": 2, "gemma3": CheckpointMetadata.usualPattern][architecture]
+        guard case .array? = metadata["\(architecture).attention.sliding_window_pattern"] else {
+            return try metadata.intIfPresent("\(architecture).attention.sliding_window_pattern") ?? usual
+        }
+        return usual
     }
 
     private mutating func add(_ tensor: TensorDescription, layer: Int?) {

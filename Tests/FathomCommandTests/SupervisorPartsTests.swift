@@ -70,6 +70,26 @@ struct LogRotationTests {
     }
 }
 
+struct LogTailTests {
+    @Test(
+        "why a service ended is its own last word, without codes; where it said none, how it ended and its log",
+        arguments: [
+            ("x\nfathom-shard: error: invalidRequest: cannot cut 3 layers", Int32(1), "cannot cut 3 layers\n"),
+            ("x\nfathom-gateway: error: port 80: permission denied\n", 1, "port 80: permission denied\n"),
+            ("fathom-store: error: --data: got \"x\"", 1, "--data: got \"x\"\n"),
+            ("level=info msg=Starting", 137, "it was killed by signal 9 and gave no reason"),
+            ("level=info msg=Starting", 3, "it ended with exit status 3 and gave no reason"),
+        ])
+    func reasons(_ log: String, _ status: Int32, _ words: String) async throws {
+        try await withTemporaryDirectory { directory in
+            try write(log, to: directory + "/x.log")
+            let reason = LogTail.reason(in: directory + "/x.log", exitStatus: status)
+            #expect(reason.hasPrefix(words), "\(reason)")
+            #expect(reason.contains(directory + "/x.log"))
+        }
+    }
+}
+
 struct ProcessIdentityTests {
     @Test("a running process is itself and not another one of the same number")
     func identity() throws {

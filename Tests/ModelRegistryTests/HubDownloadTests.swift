@@ -1,5 +1,6 @@
 import Foundation
 import ModelRegistry
+import Synchronization
 import Testing
 
 struct HubDownloadTests {
@@ -154,7 +155,96 @@ struct HubDownloadTests {
             let failure = await #expect(throws: ModelRegistryError.self) { try await puller.pull(recipe()) }
             #expect(failure?.code == .downloadFailed)
             #expect(failure?.message.contains("2 attempts") == true)
+            #expect(failure?.message.contains("refused") == true)
+            #expect(failure?.message.contains("NIO") == false && failure?.message.contains("Error") == false)
         }
+    }
+
+    @Test(
+        "while a hub is not there, a pull says what it does and why it tries again, and gives up after a few attempts")
+    func saysWhatItDoes() async throws {
+        let events = Mutex<[PullEvent]>([])
+        let configuration = ModelPullConfiguration(hubEndpoint: "http://127.0.0.1:1", retryDelay: .milliseconds(1))
+        let failure = await #expect(throws: ModelRegistryError.self) {
+            try await HubListing.fetch(repository: "owner/repo", revision: "main", configuration: configuration) {
+                event in events.withLock { $0.append(event) }
+            }
+        }
+        #expect(failure?.message.contains("3 attempts") == true)
+        let seen = events.withLock { $0 }
+        #expect(seen.first == .contacting("http://127.0.0.1:1", about: "the files of owner/repo@main"))
+        #expect(seen.count == 3)
+        // A newcomer without a network waits for seconds, not for minutes.
+        #expect(ModelPullConfiguration().connectTimeout * ModelPullConfiguration().connectAttempts <= .seconds(15))
+    }
+
+    @Test("an address that cannot be resolved is said in words")
+    func noSuchHost() async throws {
+        let configuration = ModelPullConfiguration(
+            hubEndpoint: "http://no-such-host.invalid", connectAttempts: 1, retryDelay: .milliseconds(1))
+        let failure = await #expect(throws: ModelRegistryError.self) {
+            try await HubListing.fetch(repository: "owner/repo", revision: "main", configuration: configuration)
+        }
+        let message = failure?.message ?? ""
+        #expect(message.contains("no-such-host.invalid"), "\(message)")
+        #expect(!message.contains("NIO") && !message.contains("HTTPClientError"), "\(message)")
+    }
+
+    @Test(
+        "a token goes over https, or to this machine, and nowhere else",
+        arguments: [
+            ("https://hub.example", true), ("HTTPS://hub.example", true), ("http://hub.example", false),
+            ("http://127.0.0.1:8080", true), ("http://localhost", true), ("http://[::1]:80", true),
+            ("http://127.0.0.1.example.com", false), ("http://127.1", false), ("http://localhost.example", false),
+            ("http://10.0.0.1", false),
+        ])
+    func tokenOnlyWherePrivate(_ endpoint: String, _ isSent: Bool) throws {
+        let configuration = try ModelPullConfiguration(
+            environment: ["HF_TOKEN": "secret\n", "HF_ENDPOINT": endpoint + "/"])
+        #expect(configuration.hubTokenToSend == (isSent ? "secret" : nil))
+    }
+
+    @Test("the hub gets the token on loopback, and says so when it may not have it")
+    func tokenArrives() async throws {
+        try await withTemporaryDirectory { scratch in
+            try await TestHub.with(serving: scratch, in: scratch) { hub in
+                var configuration = ModelPullConfiguration(hubEndpoint: hub.endpoint, hubToken: "secret")
+                _ = try await HubListing.fetch(repository: "owner/repo", revision: "main", configuration: configuration)
+                #expect(try hub.log().last?.hasSuffix(" token") == true)
+                configuration.hubToken = nil
+                _ = try await HubListing.fetch(repository: "owner/repo", revision: "main", configuration: configuration)
+                #expect(try hub.log().last?.hasSuffix(" token") == false)
+            }
+        }
+    }
+
+    @Test("settings of the environment: empty ones are absent, impossible ones are refused by name")
+    func environment() throws {
+        let empty = try ModelPullConfiguration(environment: ["HF_TOKEN": "", "HF_ENDPOINT": "", "FATHOM_PYTHON": ""])
+        #expect(empty.hubToken == nil && empty.hubEndpoint.hasPrefix("https://") && empty.python == "python3")
+        for environment in [
+            ["HF_ENDPOINT": "hub.example"], ["HF_ENDPOINT": "ftp://x"], ["HF_ENDPOINT": "https://u:p@x"],
+            ["HF_TOKEN": "a b"], ["https_proxy": "socks5://x:1"],
+        ] {
+            #expect(throws: ModelRegistryError.self, "\(environment)") {
+                try ModelPullConfiguration(environment: environment)
+            }
+        }
+    }
+
+    @Test("a proxy is taken from the usual variables, and left out for what they except")
+    func proxies() throws {
+        func proxy(_ environment: [String: String], _ endpoint: String = "https://hub.example") throws -> String? {
+            let configuration = try ModelPullConfiguration(environment: environment, endpoint: endpoint)
+            return configuration.proxy.map { "\($0.user ?? "-")@\($0.host):\($0.port)" }
+        }
+        #expect(try proxy(["HTTPS_PROXY": "http://u:p@proxy.example:3128"]) == "u@proxy.example:3128")
+        #expect(try proxy(["https_proxy": "proxy.example:3128"]) == "-@proxy.example:3128")
+        #expect(try proxy(["ALL_PROXY": "http://proxy.example"]) == "-@proxy.example:80")
+        #expect(try proxy(["http_proxy": "http://proxy.example:1"]) == nil)
+        #expect(try proxy(["https_proxy": "http://p:1", "no_proxy": "x.org, .example"]) == nil)
+        #expect(try proxy(["https_proxy": "http://p:1", "NO_PROXY": "ample"]) != nil)
+        #expect(try proxy(["https_proxy": "http://p:1", "http_proxy": "http://p:1"], "http://127.0.0.1:9") == nil)
     }
 
     @Test("a line that breaks again and again gets there, as long as each attempt brings something")

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import ModelRegistry
 import Testing
 
@@ -9,13 +10,13 @@ struct ModelImportTests {
     }
 
     private func request(
-        _ path: String, _ reference: String, copies: Bool = false, replaces: Bool = false
+        _ path: String, _ reference: String, copies: Bool = false, replaces: Bool = false, followsLinks: Bool = false
     ) throws
         -> ModelImport
     {
         ModelImport(
             path: path, reference: try #require(ModelReference(reference)), kind: .textGeneration, copies: copies,
-            replaces: replaces)
+            replaces: replaces, followsLinks: followsLinks)
     }
 
     @Test("a file is linked or copied, and the source stays as it was", arguments: [true, false])
@@ -45,14 +46,142 @@ struct ModelImportTests {
             try write(Data("b".utf8), to: source + "/sub/model.safetensors")
             try write(Data("h".utf8), to: source + "/.git/x")
             try write(Data("{}".utf8), to: source + "/fathom-model.json")
-            try write(Data("blob".utf8), to: scratch + "/blob")
-            try FileManager.default.createSymbolicLink(
-                atPath: source + "/tokenizer.json", withDestinationPath: scratch + "/blob")
+            try link(source + "/tokenizer.json", to: "sub/model.safetensors")
             let registry = ModelRegistry(directory: scratch + "/models")
             let manifest = try registry.importModel(request(source, "net"))
             #expect(manifest.files.map(\.path) == ["config.json", "sub/model.safetensors", "tokenizer.json"])
-            try FileManager.default.removeItem(atPath: scratch + "/blob")
+            try FileManager.default.removeItem(atPath: source)
             #expect(try registry.verify("net").problems == [])
+        }
+    }
+
+    private func link(_ path: String, to target: String) throws {
+        try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: target)
+    }
+
+    @Test(
+        "a link out of the folder, to nothing or to a folder is refused with its name, and nothing is installed",
+        arguments: ["../secret", "nowhere", "sub", ".", ".."])
+    func strangeLinks(_ target: String) async throws {
+        try await withTemporaryDirectory { scratch in
+            let source = scratch + "/net"
+            try write(Data("{}".utf8), to: source + "/config.json")
+            try write(Data("x".utf8), to: source + "/sub/part.json")
+            try write(Data("secret".utf8), to: scratch + "/secret")
+            try link(source + "/tokenizer.json", to: target)
+            let registry = ModelRegistry(directory: scratch + "/models")
+            let failure = #expect(throws: ModelRegistryError.self) { try registry.importModel(request(source, "net")) }
+            #expect(failure?.code == .invalidArgument)
+            #expect(failure?.message.contains(source + "/tokenizer.json is a link") == true)
+            #expect(try registry.installed() == [])
+            #expect(!FileManager.default.fileExists(atPath: registry.directory + "/net"))
+        }
+    }
+
+    @Test("a link out of the folder is followed where that is asked for")
+    func followsLinks() async throws {
+        try await withTemporaryDirectory { scratch in
+            let source = scratch + "/net"
+            try write(Data("{}".utf8), to: source + "/config.json")
+            try write(Data("meant".utf8), to: scratch + "/elsewhere")
+            try link(source + "/tokenizer.json", to: "../elsewhere")
+            let registry = ModelRegistry(directory: scratch + "/models")
+            _ = try registry.importModel(request(source, "net", followsLinks: true))
+            #expect(try read(registry.directory(of: "net") + "/tokenizer.json") == Data("meant".utf8))
+        }
+    }
+
+    @Test("a snapshot of a hub's cache is imported through its links to the blobs, and through no others")
+    func hubCache() async throws {
+        try await withTemporaryDirectory { scratch in
+            let entry = scratch + "/hub/models--owner--net"
+            let snapshot = entry + "/snapshots/c0ffee"
+            try write(Data("{}".utf8), to: entry + "/blobs/aa11")
+            try write(Data("b".utf8), to: entry + "/blobs/bb22")
+            try write(Data("other".utf8), to: scratch + "/hub/models--owner--other/blobs/cc33")
+            try FileManager.default.createDirectory(atPath: snapshot + "/sub", withIntermediateDirectories: true)
+            try link(snapshot + "/config.json", to: "../../blobs/aa11")
+            try link(snapshot + "/sub/model.safetensors", to: "../../../blobs/bb22")
+            let registry = ModelRegistry(directory: scratch + "/models")
+            let manifest = try registry.importModel(request(snapshot, "net"))
+            #expect(manifest.files.map(\.path) == ["config.json", "sub/model.safetensors"])
+            #expect(try read(registry.directory(of: "net") + "/sub/model.safetensors") == Data("b".utf8))
+            try link(snapshot + "/tokenizer.json", to: "../../../models--owner--other/blobs/cc33")
+            let failure = #expect(throws: ModelRegistryError.self) { try registry.importModel(request(snapshot, "x")) }
+            #expect(failure?.message.contains("--follow-links") == true)
+        }
+    }
+
+    @Test("a file that was named is taken though it is a link; its unnamed parts are held to the rule")
+    func namedLink() async throws {
+        try await withTemporaryDirectory { scratch in
+            try writeModel(scratch + "/far/net.gguf")
+            try link(scratch + "/net.gguf", to: "far/net.gguf")
+            let registry = ModelRegistry(directory: scratch + "/models")
+            _ = try registry.importModel(request(scratch + "/net.gguf", "net"))
+            #expect(try inode(registry.textModel("net").path) == inode(scratch + "/far/net.gguf"))
+            try FileManager.default.createDirectory(atPath: scratch + "/near", withIntermediateDirectories: true)
+            for number in 1...2 {
+                let name = "m-0000\(number)-of-00002.gguf"
+                try writeModel(scratch + "/far/" + name, first: Float(number))
+                try link(scratch + "/near/" + name, to: "../far/" + name)
+            }
+            let failure = #expect(throws: ModelRegistryError.self) {
+                try registry.importModel(request(scratch + "/near/m-00001-of-00002.gguf", "parts"))
+            }
+            #expect(failure?.message.contains("m-00002-of-00002.gguf is a link out of the folder") == true)
+            let manifest = try registry.importModel(
+                request(scratch + "/near/m-00001-of-00002.gguf", "parts", followsLinks: true))
+            #expect(manifest.files.count == 2)
+        }
+    }
+
+    @Test("a pipe in a folder is refused, not read")
+    func pipe() async throws {
+        try await withTemporaryDirectory { scratch in
+            try write(Data("{}".utf8), to: scratch + "/net/config.json")
+            #expect(mkfifo(scratch + "/net/tokenizer.json", 0o600) == 0)
+            let registry = ModelRegistry(directory: scratch + "/models")
+            let failure = #expect(throws: ModelRegistryError.self) {
+                try registry.importModel(request(scratch + "/net", "net"))
+            }
+            #expect(failure?.message.contains("tokenizer.json is neither a file nor a folder") == true)
+        }
+    }
+
+    @Test("what quantising cost comes along with the file that it is about")
+    func quantizationRecord() async throws {
+        try await withTemporaryDirectory { scratch in
+            try writeModel(scratch + "/net-q8.gguf")
+            try write(Data("{}".utf8), to: scratch + "/net-q8.quantization.json")
+            let registry = ModelRegistry(directory: scratch + "/models")
+            let manifest = try registry.importModel(request(scratch + "/net-q8.gguf", "net"))
+            #expect(manifest.files.map(\.path) == ["model.gguf", QuantizationRecord.fileName])
+        }
+    }
+
+    @Test("a name may be OWNER/NAME, with versions and aliases, and is removed whole")
+    func nameWithSlash() async throws {
+        try await withTemporaryDirectory { scratch in
+            let registry = ModelRegistry(directory: scratch + "/models")
+            try writeModel(scratch + "/net.gguf")
+            _ = try registry.importModel(request(scratch + "/net.gguf", "Owner/Net-1"))
+            _ = try registry.importModel(request(scratch + "/net.gguf", "Owner/Net-2:1.0"))
+            #expect(try registry.installed().map(\.reference.description) == ["Owner/Net-1", "Owner/Net-2:1.0"])
+            #expect(try registry.textModel("Owner/Net-1").name == "Owner/Net-1")
+            #expect(try registry.textModel("Owner/Net-2").name == "Owner/Net-2")
+            try registry.setAlias("Owner/chat", to: "Owner/Net-2")
+            #expect(try registry.verify("Owner/chat").problems == [])
+            #expect(throws: ModelRegistryError.self) { try registry.setAlias("Owner/Net-1", to: "Owner/Net-2") }
+            for name in ["a/b/c", "/a", "a/", "a//b", "../a", "a/..", "a/.b", "a%2Fb"] {
+                #expect(ModelReference(name) == nil, "\(name)")
+            }
+            _ = try registry.remove("Owner/Net-1")
+            #expect(try registry.remove("Owner/Net-2:1.0") == ["Owner/chat"])
+            #expect(try registry.installed() == [])
+            // A folder of that path comes before a name, as with other names.
+            try FileManager.default.createDirectory(atPath: scratch + "/models/x", withIntermediateDirectories: true)
+            #expect(try registry.installed() == [])
         }
     }
 

@@ -24,6 +24,41 @@ func flip(_ path: String, at offset: Int) throws {
 }
 
 struct ModelIntegrityTests {
+    @Test("what is served is held against its manifest: bytes, files nobody listed, a signature where one is asked for")
+    func serving() async throws {
+        try await withModel { registry, file in
+            let key = SigningKey()
+            #expect(try ModelRegistry.servingProblems(modelAt: file, trusting: nil) == [])
+            #expect(
+                try ModelRegistry.servingProblems(modelAt: file, trusting: key.publicKey).first?.contains("not signed")
+                    == true)
+            var manifest = try registry.manifest(of: "net")
+            try manifest.sign(with: key)
+            try manifest.write(folder: registry.directory + "/net")
+            #expect(try ModelRegistry.servingProblems(modelAt: file, trusting: key.publicKey) == [])
+            #expect(
+                try ModelRegistry.servingProblems(modelAt: file, trusting: SigningKey().publicKey).first?
+                    .contains("another key") == true)
+
+            let other = registry.directory + "/net/other.gguf"
+            try writeModel(other, first: 9)
+            #expect(
+                try ModelRegistry.servingProblems(modelAt: other, trusting: nil) == ["\(other): not in the manifest"])
+            #expect(try ModelRegistry.servingProblems(modelAt: file, trusting: nil) == [])
+            #expect(
+                try ModelRegistry.servingProblems(modelAt: file, trusting: key.publicKey)
+                    == ["\(other): not in the manifest"])
+
+            try flip(file, at: try read(file).count - 10)
+            #expect(
+                try ModelRegistry.servingProblems(modelAt: file, trusting: nil).first?.contains("SHA-256") == true)
+            try FileManager.default.removeItem(atPath: registry.directory + "/net/" + ModelManifest.fileName)
+            #expect(
+                try ModelRegistry.servingProblems(modelAt: file, trusting: nil).first?
+                    .contains(ModelManifest.fileName) == true)
+        }
+    }
+
     private func withModel(_ body: (ModelRegistry, _ file: String) throws -> Void) async throws {
         try await withTemporaryDirectory { scratch in
             try writeModel(scratch + "/source/net.gguf")

@@ -80,7 +80,65 @@ struct ModelRegistryTests {
             #expect(try registry.textModel(directory + "/llama.gguf") == ("llama", directory + "/llama.gguf"))
             let failure = #expect(throws: ModelRegistryError.self) { try registry.textModel("none") }
             #expect(failure?.code == .modelNotFound)
-            #expect(failure?.message.contains("fathom model pull none") == true)
+            #expect(failure?.message.contains("fathom model list") == true)
+            let known = #expect(throws: ModelRegistryError.self) {
+                try registry.textModel(ModelCatalogue.defaultTextModel)
+            }
+            #expect(known?.message.contains("fathom model pull \(ModelCatalogue.defaultTextModel)") == true)
+            // What is meant as a path is not looked for in the catalogue.
+            for path in ["./none.gguf", "none.gguf", "a b", "/x/y/z"] {
+                let failure = #expect(throws: ModelRegistryError.self) { try registry.textModel(path) }
+                #expect(failure?.message.contains("no such file") == true, "\(path)")
+                #expect(failure?.message.contains("model pull") == false, "\(path)")
+            }
+            let source = #expect(throws: ModelRegistryError.self) { try registry.textModel("hf:a/b") }
+            #expect(source?.message.contains("fathom model pull hf:a/b") == true)
+        }
+    }
+
+    @Test("a folder stands for the one model in it; with several it says which there are")
+    func folderModel() async throws {
+        try await withTemporaryDirectory { directory in
+            try write(Data("x".utf8), to: directory + "/one/net-00001-of-00002.gguf")
+            try write(Data("x".utf8), to: directory + "/one/net-00002-of-00002.gguf")
+            #expect(try ModelRegistry.model(inFolder: directory + "/one").hasSuffix("/net-00001-of-00002.gguf"))
+            try write(Data("x".utf8), to: directory + "/two/a.gguf")
+            #expect(try ModelRegistry.model(inFolder: directory + "/two").hasSuffix("/a.gguf"))
+            try write(Data("x".utf8), to: directory + "/two/b.gguf")
+            let several = #expect(throws: ModelRegistryError.self) {
+                try ModelRegistry.model(inFolder: directory + "/two")
+            }
+            #expect(several?.message.contains("a.gguf, b.gguf") == true)
+            let none = #expect(throws: ModelRegistryError.self) { try ModelRegistry.model(inFolder: directory) }
+            #expect(none?.message.contains("holds no model") == true)
+        }
+    }
+
+    @Test("what a broken manifest lacks is said without names of Swift's types")
+    func manifestReasons() async throws {
+        try await withTemporaryDirectory { directory in
+            let path = directory + "/" + ModelManifest.fileName
+            for (text, words) in [
+                ("", "not JSON"), ("[]", "expected a JSON object"), (#"{"version":1}"#, "is missing"),
+                (#"{"version":"x"}"#, "version"),
+            ] {
+                try write(Data(text.utf8), to: path)
+                let failure = #expect(throws: ModelRegistryError.self) { try ModelManifest.load(path: path) }
+                let message = failure?.message ?? ""
+                #expect(message.contains(words), "\(message)")
+                #expect(!message.contains("Swift") && !message.contains("codingPath"), "\(message)")
+            }
+        }
+    }
+
+    @Test("what cannot be written says why: a full disk, a file in the way")
+    func unwritable() async throws {
+        try await withTemporaryDirectory { directory in
+            try write(Data(), to: directory + "/file")
+            let registry = ModelRegistry(directory: directory + "/file/models")
+            let failure = #expect(throws: ModelRegistryError.self) { try registry.removeAlias("x") }
+            #expect(failure?.code == .fileUnavailable)
+            #expect(failure?.message.contains("a file of that name is there") == true, "\(failure?.message ?? "")")
         }
     }
 
@@ -119,11 +177,42 @@ struct ModelRegistryTests {
     @Test("the catalogue's recipes are complete and its defaults are in it")
     func catalogue() {
         for recipe in ModelCatalogue.recipes {
+            #expect(recipe.license != nil)
             #expect(ModelName.isValid(recipe.name))
             #expect(recipe.files.allSatisfy { FileDigest.isHexDigest($0.sha256 ?? "") && RelativePath.isSafe($0.path) })
         }
         #expect(ModelCatalogue.recipe(named: ModelCatalogue.defaultTextModel)?.kind == .textGeneration)
         #expect(ModelCatalogue.recipe(named: ModelCatalogue.defaultEncoder)?.kind == .embedding)
+    }
+}
+
+struct ModelArgumentTests {
+    @Test(
+        "what is before the first = is a name, also with a slash, unless the text can only be a path",
+        arguments: [
+            ("net", nil, "net"), ("a=b", "a", "b"), ("org/net=/m/x.gguf", "org/net", "/m/x.gguf"),
+            ("a=b=c", "a", "b=c"), ("=x", nil, "=x"), ("/m/a=b.gguf", nil, "/m/a=b.gguf"),
+            ("./a=b.gguf", nil, "./a=b.gguf"), ("../a=b", nil, "../a=b"), ("a b=/m", "a b", "/m"),
+        ] as [(String, String?, String)])
+    func parses(_ text: String, _ name: String?, _ model: String) {
+        let argument = ModelArgument(text)
+        #expect(argument.name == name && argument.model == model)
+    }
+
+    @Test("a path that is there is a path, whatever it holds")
+    func existing() async throws {
+        try await withTemporaryDirectory { directory in
+            try write(Data(), to: directory + "/a=b.gguf")
+            #expect(ModelArgument(directory + "/a=b.gguf").name == nil)
+        }
+    }
+
+    @Test(
+        "names that cannot stand in a path or a header are refused",
+        arguments: ["", "a\nb", "/a", "a/", "a//b", "\u{1b}x"])
+    func badNames(_ name: String) {
+        #expect(ModelArgument.problem(withName: name) != nil)
+        #expect(ModelArgument.problem(withName: "org/a b é") == nil)
     }
 }
 

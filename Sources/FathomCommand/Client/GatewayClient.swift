@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import Foundation
+import ModelRegistry
 import NIOCore
 import NIOHTTP1
 
@@ -28,6 +29,8 @@ struct GatewayClient: Sendable {
     ) async throws -> Result {
         var configuration = HTTPClient.Configuration()
         configuration.timeout = .init(connect: .seconds(5), read: .seconds(300))
+        // A gateway that is not there is said at once.
+        configuration.connectionPool.retryConnectionEstablishment = false
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = connections
         let http = HTTPClient(configuration: configuration)
         let trimmed = baseURL.hasSuffix("/") ? String(baseURL.dropLast()) : baseURL
@@ -116,12 +119,17 @@ struct GatewayClient: Sendable {
         } catch let error as CancellationError {
             throw error
         } catch {
-            throw CommandError(.requestFailed, "no answer from \(baseURL): \(error)", cause: error)
+            throw CommandError(
+                .requestFailed, "no answer from \(baseURL): \(NetworkErrorText.describe(error))", cause: error)
         }
         guard (200..<300).contains(response.status.code) else {
-            let body = try await response.body.collect(upTo: Self.maximumResponseBytes)
-            let message = try? JSONDecoder().decode(APIErrorBody.self, from: Data(body.readableBytesView)).error.message
-            throw CommandError(.requestFailed, "HTTP \(response.status.code): \(message ?? "no message")")
+            let body = try? await response.body.collect(upTo: Self.maximumResponseBytes)
+            let message = body.flatMap {
+                try? JSONDecoder().decode(APIErrorBody.self, from: Data($0.readableBytesView)).error.message
+            }
+            throw CommandError(
+                .requestFailed,
+                "HTTP \(response.status.code): \(message ?? "no message")" + hint(Int(response.status.code)))
         }
         return response
     }
@@ -133,8 +141,17 @@ struct GatewayClient: Sendable {
             return try JSONDecoder().decode(Response.self, from: Data(body.readableBytesView))
         } catch {
             throw CommandError(
-                .requestFailed, "the gateway's answer has another form than expected: \(error)", cause: error)
+                .requestFailed,
+                "\(baseURL) answers, but not as a gateway does: \(ErrorText.describe(error)); is it one?", cause: error)
         }
+    }
+
+    /// What can be done about a refusal.
+    private func hint(_ status: Int) -> String {
+        guard status == 401 else { return "" }
+        return apiKey == nil
+            ? " (no key was sent; name one with --key or $FATHOM_API_KEY)"
+            : " (`fathom key create` makes a key for the cluster of a home)"
     }
 
     static func contentType(of filename: String) -> String {

@@ -65,8 +65,9 @@ package struct ClusterFile: Codable, Sendable, Equatable {
 
     /// The file of a running cluster.
     ///
-    /// - Throws: ``CommandError`` `notRunning`, saying how to start one.
+    /// - Throws: ``CommandError`` `notRunning`, saying how to start one; `fileUnavailable` for a home of another user.
     package static func load(_ home: HomeDirectory) throws -> ClusterFile {
+        try home.checkOwner()
         guard let file = AtomicFile.read(ClusterFile.self, from: home.clusterFile) else {
             throw CommandError(
                 .notRunning, "no cluster runs in \(home.path); start one with `fathom up --home \(home.path)`")

@@ -27,19 +27,21 @@ struct ClusterStarter: Sendable {
     func start() async throws -> ClusterFile {
         try home.prepare()
         try checkExecutables()
-        guard !home.isLive else {
+        guard let lock = try home.lock() else {
             throw CommandError(
                 .alreadyRunning,
                 "a cluster runs in \(home.path) already; see `fathom status`, end it with `fathom down`, or use another --home"
             )
         }
+        close(lock)
         for stale in [home.clusterFile, home.stateFile] { unlink(stale) }
         try AtomicFile.write(json: settings, to: home.settingsFile)
-        let log = home.logFile("supervisor")
+        let log = try home.openLog("supervisor")
+        defer { close(log) }
         var arguments = ["supervise", "--home", home.path]
         if isTiedToUs { arguments += ["--parent", String(getpid())] }
         let pid = try ProcessSpawner(
-            executable: ExecutablePath.current(), arguments: arguments, logPath: log, hasOwnSession: true
+            executable: ExecutablePath.current(), arguments: arguments, logDescriptor: log, hasOwnSession: true
         ).spawn()
         do {
             return try await waitUntilRunning(pid: pid)

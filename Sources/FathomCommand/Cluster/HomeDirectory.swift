@@ -50,31 +50,47 @@ package struct HomeDirectory: Sendable {
     /// Where the process called `name` says that it listens.
     package func readyFile(_ name: String) -> String { "\(runDirectory)/\(name).ready" }
 
-    /// Makes the folders that are missing, readable by their owner only.
+    /// Makes the folders that are missing, and holds those that are there to the rule: this user's, and nobody else's.
     ///
     /// - Throws: ``CommandError`` `fileUnavailable`.
     package func prepare() throws {
-        for folder in [path, storeDirectory, gatewayDirectory, logDirectory, runDirectory] {
-            do {
-                try FileManager.default.createDirectory(
-                    atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-            } catch {
-                throw CommandError(.fileUnavailable, "cannot create \(folder): \(error)", cause: error)
-            }
+        try PrivateFolder.ensure(path, mayHold: Self.isOurs)
+        for folder in [storeDirectory, gatewayDirectory, logDirectory, runDirectory] {
+            try PrivateFolder.ensure(folder)
         }
+    }
+
+    /// Refuses a home of another user: what it says would be believed, its key used, its processes ended.
+    ///
+    /// - Throws: ``CommandError`` `fileUnavailable`. A home that is not there is none of another's.
+    package func checkOwner() throws {
+        guard access(path, F_OK) == 0 else { return }
+        try PrivateFolder.check(path)
+    }
+
+    /// Whether a home has an entry of that name.
+    private static func isOurs(_ name: String) -> Bool {
+        ["store", "gateway", "logs", "run", "lost+found"].contains(name)
+            || ["cluster.json", "api-key", "keys.json"].contains { name == $0 || name.hasPrefix($0 + ".") }
     }
 
     /// Takes the lock that says "a cluster runs here". It ends with this process, however that ends.
     ///
     /// - Returns: A descriptor to keep open, or nil when another process holds the lock.
     package func lock() throws -> Int32? {
-        let descriptor = open(lockFile, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw CommandError.system("cannot open \(lockFile)") }
+        let descriptor = try PrivateFile.open(lockFile, O_RDWR | O_CREAT)
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             close(descriptor)
             return nil
         }
         return descriptor
+    }
+
+    /// Opens the log of the process called `name` for appending.
+    ///
+    /// - Throws: ``CommandError`` `fileUnavailable` for what is no file of this user's alone.
+    package func openLog(_ name: String) throws -> Int32 {
+        try PrivateFile.open(logFile(name), O_WRONLY | O_CREAT | O_APPEND)
     }
 
     /// Whether a supervisor holds the lock now.
@@ -93,7 +109,7 @@ package enum AtomicFile {
     package static func write(_ data: Data, to path: String, mode: mode_t = 0o600) throws {
         let temporary = "\(path).new-\(getpid())"
         unlink(temporary)
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw CommandError.system("cannot create \(temporary)") }
         var isComplete = false
         defer {

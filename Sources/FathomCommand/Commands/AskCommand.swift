@@ -23,6 +23,16 @@ struct AskCommand: AsyncParsableCommand {
     @Option(help: "Most passages to answer from.")
     var passages: Int?
 
+    func validate() throws {
+        guard maxTokens > 0 else { throw ValidationError("--max-tokens is \(maxTokens); expected 1 or more") }
+        guard (0...2).contains(temperature) else {
+            throw ValidationError("--temperature is \(temperature); expected 0...2")
+        }
+        guard !question.trimmingCharacters(in: .whitespacesAndNewlines).isEmpty else {
+            throw ValidationError("the question is empty")
+        }
+    }
+
     func run() async throws {
         try await gateway.withGateway { client, model in
             guard let id = try await client.findVectorStore(named: store) else {
@@ -68,7 +78,7 @@ struct SourceLine: Equatable {
         let lines = sources.enumerated().map { index, source in
             let quote = source.quote.split(whereSeparator: \.isWhitespace).joined(separator: " ")
             let short = quote.count > maximumQuote ? quote.prefix(maximumQuote) + "…" : quote[...]
-            return "  [\(index + 1)] \(source.filename): \"\(short)\"\n"
+            return "  [\(index + 1)] \(TerminalText.line(source.filename)): \"\(short)\"\n"
         }
         return "\nSources:\n" + lines.joined()
     }

@@ -29,11 +29,18 @@ struct ChatCommand: AsyncParsableCommand {
     @Option(help: "0 is the same answer every time.")
     var temperature = 0.2
 
+    func validate() throws {
+        guard maxTokens > 0 else { throw ValidationError("--max-tokens is \(maxTokens); expected 1 or more") }
+        guard (0...2).contains(temperature) else {
+            throw ValidationError("--temperature is \(temperature); expected 0...2")
+        }
+    }
+
     func run() async throws {
         try await gateway.withGateway { client, model in
             let isInteractive = isatty(STDIN_FILENO) == 1
             var messages = opening
-            if isInteractive { Terminal.note("\(model); /reset forgets, /exit ends.") }
+            if isInteractive { Terminal.note("\(TerminalText.line(model)); /reset forgets, /exit ends.") }
             while true {
                 if isInteractive { Terminal.write("> ") }
                 guard let line = readLine() else { break }

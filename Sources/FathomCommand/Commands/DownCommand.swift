@@ -17,6 +17,7 @@ struct DownCommand: AsyncParsableCommand {
 
     func run() async throws {
         let home = home.directory
+        try home.checkOwner()
         guard home.isLive, let state = AtomicFile.read(SupervisorState.self, from: home.stateFile),
             state.supervisor.isRunning
         else {

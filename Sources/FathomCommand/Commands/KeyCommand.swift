@@ -15,10 +15,10 @@ struct KeyCommand: ParsableCommand {
         @Option(help: "File of keys (default: keys.json in the home).")
         var keys: String?
 
-        /// The file; its folder is made when it is the home's.
-        func path() throws -> String {
+        /// The file; its folder is made when it is the home's and a key is to be written.
+        func path(forWriting: Bool = true) throws -> String {
             if let keys { return keys }
-            try home.directory.prepare()
+            if forWriting { try home.directory.prepare() } else { try home.directory.checkOwner() }
             return home.directory.keyFile
         }
     }
@@ -47,7 +47,8 @@ struct KeyCommand: ParsableCommand {
         var json = false
 
         func run() throws {
-            let keys = try KeyFile.load(path: file.path()).keys
+            let path = try file.path(forWriting: false)
+            let keys = try KeyFile.load(path: path).keys
             if json {
                 try Terminal.json(keys.map(Line.init))
                 return
@@ -60,6 +61,7 @@ struct KeyCommand: ParsableCommand {
                 ])
             }
             Terminal.write(table.text)
+            if keys.isEmpty { Terminal.note("There is no key in \(path); `fathom key create` makes one.") }
         }
 
         /// A key without its hash.
@@ -89,7 +91,14 @@ struct KeyCommand: ParsableCommand {
         var id: String
 
         func run() throws {
-            try KeyFile.update(path: file.path()) { try $0.revoke(id) }
+            let path = try file.path()
+            do {
+                try KeyFile.update(path: path) { try $0.revoke(id) }
+            } catch let error as IdentityError where error.code == .keyNotFound {
+                throw CommandError(
+                    .invalidArgument, "no key has the id \(id) in \(path); `fathom key list` shows the ids",
+                    cause: error)
+            }
             Terminal.note("Revoked \(id).")
         }
     }

@@ -22,8 +22,8 @@ extension ModelCommand {
                 are judged apart: low precision may choose another expert there.
                 """)
 
-        @Argument(help: "Folder to search.")
-        var directory: String
+        @Argument(help: "Folder to search, a GGUF file, or an installed model.", completion: .file())
+        var model: String
 
         @Flag(help: "Compute in f32 throughout: slow, and as exact as f32 is.")
         var exact = false
@@ -42,14 +42,38 @@ extension ModelCommand {
         }
 
         func run() async throws {
-            let expectations = try ExpectationFile.all(in: directory)
+            let place = try Self.place(model)
+            let expectations = try ExpectationFile.all(in: place.directory).filter {
+                place.file == nil || $0.name == place.file
+            }
             guard !expectations.isEmpty else {
-                throw CommandError(.fileUnavailable, "no expected.json or NAME.expected.json under \(directory)")
+                throw CommandError(
+                    .fileUnavailable,
+                    "\(model) has no figures of another engine to compare with: there is no "
+                        + (place.file ?? "expected.json or NAME.expected.json")
+                        + " in \(place.directory) (docs/models.md says what is in one)")
             }
             var outcomes: [CheckOutcome] = []
             for expectation in expectations { outcomes.append(await outcome(of: expectation)) }
             try show(outcomes)
             if outcomes.contains(where: { $0.verdict == .failed }) { throw ExitCode(1) }
+        }
+
+        /// The folder to search, and the only file that counts where a GGUF file was named.
+        private static func place(_ model: String) throws -> (directory: String, file: String?) {
+            var isFolder: ObjCBool = false
+            // A folder need not be a model: those below it are checked as well.
+            if FileManager.default.fileExists(atPath: model, isDirectory: &isFolder), isFolder.boolValue {
+                return (model, nil)
+            }
+            let url = URL(fileURLWithPath: try ModelLocation.path(model)).standardizedFileURL
+            var isCheckpoint: ObjCBool = false
+            if FileManager.default.fileExists(atPath: url.path, isDirectory: &isCheckpoint), isCheckpoint.boolValue {
+                return (url.path, nil)
+            }
+            return (
+                url.deletingLastPathComponent().path, url.deletingPathExtension().lastPathComponent + ".expected.json"
+            )
         }
 
         private func outcome(of file: ExpectationFile) async -> CheckOutcome {
@@ -75,7 +99,7 @@ extension ModelCommand {
                     outcome.verdict = report.isWithinTolerance ? .passed : .failed
                 }
             } catch {
-                outcome.reason = "\(error)"
+                outcome.reason = ErrorText.describe(error)
             }
             return outcome
         }
@@ -119,7 +143,17 @@ private struct ExpectationFile {
                 return nil
             }
             let path = "\(directory)/\(name)"
-            let header = try JSONDecoder().decode(Header.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
+            guard let data = manager.contents(atPath: path) else {
+                throw CommandError(.fileUnavailable, "\(path) cannot be read")
+            }
+            let header: Header
+            do {
+                header = try JSONDecoder().decode(Header.self, from: data)
+            } catch {
+                throw CommandError(
+                    .invalidArgument, "\(path) holds no figures of an engine: \(ErrorText.describe(error))",
+                    cause: error)
+            }
             return Format(rawValue: header.format).map { ExpectationFile(path: path, name: name, format: $0) }
         }
     }

@@ -20,6 +20,7 @@ struct SuperviseCommand: ParsableCommand {
 
     func run() throws {
         let home = HomeDirectory(path: home)
+        try home.checkOwner()
         guard let lock = try home.lock() else {
             throw CommandError(.alreadyRunning, "a cluster runs in \(home.path) already")
         }

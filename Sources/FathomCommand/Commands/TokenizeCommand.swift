@@ -12,15 +12,20 @@ struct TokenizeCommand: ParsableCommand {
             no JSON string.
             """)
 
-    @Option(help: "tokenizer.json, a directory that has one, or a GGUF file.")
+    @Option(help: "tokenizer.json, a folder that has one, a GGUF file, or an installed model.")
     var tokenizer: String
 
     @Flag(help: "Add the special tokens that the model expects around a text (BOS, [CLS] and the like).")
     var special = false
 
+    /// A path that is there, or the installed model's.
+    private func path() throws -> String {
+        FileManager.default.fileExists(atPath: tokenizer) ? tokenizer : try ModelLocation.path(tokenizer)
+    }
+
     func run() throws {
         var lines = TokenizedLines(
-            tokenizer: try TokenizerLoader.load(path: tokenizer, framing: .postProcessor), addsSpecial: special)
+            tokenizer: try TokenizerLoader.load(path: path(), framing: .postProcessor), addsSpecial: special)
         let output = FileHandle.standardOutput
         do {
             while true {

@@ -60,6 +60,8 @@ struct UpCommand: AsyncParsableCommand {
     @Option(name: .customLong("shard-option"), help: "Further flag for every shard, as NAME=VALUE: kv-blocks=512.")
     var shardOptions: [String] = []
 
+    @OptionGroup var verification: VerificationOptions
+
     func validate() throws {
         guard (1...ClusterPlan.maximumShards).contains(shards) else {
             throw ValidationError("--shards is \(shards); expected 1...\(ClusterPlan.maximumShards)")
@@ -68,19 +70,29 @@ struct UpCommand: AsyncParsableCommand {
             throw ValidationError("--threads is \(threads); expected 1...256")
         }
         for model in model where model.isEmpty { throw ValidationError("--model is empty; expected a name or a file") }
+        guard Self.logLevels.contains(logLevel) else {
+            throw ValidationError("--log-level is \(logLevel); expected \(Self.logLevels.joined(separator: ", "))")
+        }
+        if let evidence, !["passages", "sentences"].contains(evidence) {
+            throw ValidationError("--evidence is \(evidence); expected passages or sentences")
+        }
         for port in [gatewayPort, monitorPort] where !(0...65_535).contains(port) {
             throw ValidationError("port \(port); expected 0...65535")
         }
     }
+
+    private static let logLevels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
 
     func run() async throws {
         let home = home.directory
         // Cancelled by Ctrl-C at any point, starting included.
         let interrupts = Interrupts()
         let settings = try makeSettings()
+        try verification.check(
+            settings.models.map { ($0.name, $0.path) } + [("the encoder \(encoder)", settings.encoderPath)])
         let starter = ClusterStarter(home: home, settings: settings, isTiedToUs: !detach) { Terminal.note("  \($0)") }
         Terminal.note(
-            "Starting \(settings.models.map(\.name).joined(separator: ", ")) on \(shards) shard\(shards == 1 ? "" : "s") in \(home.path)"
+            "Starting \(settings.models.map { TerminalText.line($0.name) }.joined(separator: ", ")) on \(shards) shard\(shards == 1 ? "" : "s") in \(home.path)"
         )
         guard let cluster = try await interrupts.orNil({ try await starter.start() }) else { return }
         do {
@@ -123,6 +135,7 @@ struct UpCommand: AsyncParsableCommand {
             }
             return ["--\(option[..<equals])", String(option[option.index(after: equals)...])]
         }
+        further += verification.shardArguments(absolute: Self.absolute)
         if let memoryBudget { further += ["--memory-budget", memoryBudget] }
         var settings = ClusterSettings(
             executableDirectory: ExecutablePath.directory(), shards: shards, threads: threads, models: models,
@@ -139,17 +152,19 @@ struct UpCommand: AsyncParsableCommand {
     private static func models(_ wanted: [String], _ registry: ModelRegistry) throws -> [ClusterSettings.Model] {
         var models: [ClusterSettings.Model] = []
         for text in wanted {
-            let model: ClusterSettings.Model
-            if let equals = text.firstIndex(of: "="), equals > text.startIndex, !text[..<equals].contains("/") {
-                let file = try registry.textModel(String(text[text.index(after: equals)...]))
-                model = .init(name: String(text[..<equals]), path: absolute(file.path))
-            } else {
-                let file = try registry.textModel(text)
-                model = .init(name: file.name, path: absolute(file.path))
+            let argument = ModelArgument(text)
+            let file = try registry.textModel(argument.model)
+            let model = ClusterSettings.Model(name: argument.name ?? file.name, path: absolute(file.path))
+            if let problem = ModelArgument.problem(withName: model.name) {
+                throw CommandError(
+                    .invalidArgument,
+                    "\(TerminalText.line(model.name)) cannot be a model's name: \(problem); "
+                        + "choose one with --model NAME=MODEL")
             }
             guard !models.contains(where: { $0.name == model.name }) else {
                 throw CommandError(
-                    .invalidArgument, "two models are called \(model.name); name them apart with NAME=FILE")
+                    .invalidArgument,
+                    "two models are called \(TerminalText.line(model.name)); name them apart with NAME=MODEL")
             }
             models.append(model)
         }
@@ -192,7 +207,7 @@ struct UpCommand: AsyncParsableCommand {
             Ready.
               API      \(cluster.gatewayURL ?? "-")/v1
               page     \(cluster.monitorURL ?? "-")
-              model\(cluster.models.count == 1 ? " " : "s")   \(cluster.models.joined(separator: ", "))
+              model\(cluster.models.count == 1 ? " " : "s")   \(cluster.models.map(TerminalText.line).joined(separator: ", "))
               API key  \(home.plainKeyFile)
               logs     \(home.logDirectory)
 

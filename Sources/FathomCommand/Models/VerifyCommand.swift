@@ -2,6 +2,14 @@ import ArgumentParser
 import Foundation
 import ModelRegistry
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
 extension ModelCommand {
     struct Verify: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -17,7 +25,7 @@ extension ModelCommand {
 
         func run() throws {
             let registry = ModelRegistry.standard()
-            let trusted = try key.map { try VerifyingKey(pem: PEMFile.read($0)) }
+            let trusted = try key.map { try PEMFile.verifyingKey($0) }
             let names = try models.isEmpty ? registry.installed().map(\.reference.description) : models
             var isIntact = true
             for name in names {
@@ -34,7 +42,7 @@ extension ModelCommand {
                 Terminal.write(
                     problems.isEmpty
                         ? "\(name): ok\(Self.signature(manifest, isTrusted: trusted != nil))\n"
-                        : problems.map { $0 + "\n" }.joined())
+                        : problems.map { TerminalText.line($0) + "\n" }.joined())
                 if trusted == nil { for line in unlisted { Terminal.note(line) } }
             }
             if names.isEmpty { Terminal.note("No model is installed in \(registry.directory).") }
@@ -58,7 +66,7 @@ extension ModelCommand {
         var key: String
 
         func run() throws {
-            let signer = try SigningKey(pem: PEMFile.read(key))
+            let signer = try PEMFile.signingKey(key)
             let folder = try ModelLocation.folder(model)
             var manifest = try ModelManifest.load(path: folder + "/" + ModelManifest.fileName)
             // An older signature is about to go; what is signed must be true.
@@ -91,9 +99,33 @@ extension ModelCommand {
 
 /// Small files that hold keys.
 enum PEMFile {
+    /// - Throws: ``CommandError``, naming the file.
+    static func verifyingKey(_ path: String) throws -> VerifyingKey { try key(path) { try VerifyingKey(pem: $0) } }
+
+    /// - Throws: ``CommandError``, naming the file.
+    static func signingKey(_ path: String) throws -> SigningKey { try key(path) { try SigningKey(pem: $0) } }
+
+    private static func key<Key>(_ path: String, _ parse: (String) throws -> Key) throws -> Key {
+        let text = try read(path)
+        do {
+            return try parse(text)
+        } catch {
+            let hint =
+                text.contains("PRIVATE KEY") != text.contains("PUBLIC KEY")
+                ? "; it holds a \(text.contains("PRIVATE KEY") ? "private" : "public") key" : ""
+            throw CommandError(.invalidArgument, "\(path): \(ErrorText.describe(error))\(hint)", cause: error)
+        }
+    }
+
     static func read(_ path: String) throws -> String {
-        guard let data = FileManager.default.contents(atPath: path), data.count <= 16_384 else {
-            throw CommandError(.fileUnavailable, "\(path): cannot read a key")
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw CommandError(
+                .fileUnavailable,
+                "the key \(path) cannot be read: "
+                    + (FileManager.default.fileExists(atPath: path) ? "permission denied or no file" : "no such file"))
+        }
+        guard data.count <= 16_384 else {
+            throw CommandError(.invalidArgument, "\(path) is no key: it has \(data.count) bytes")
         }
         return String(decoding: data, as: UTF8.self)
     }
@@ -101,9 +133,19 @@ enum PEMFile {
     /// Never replaces a file: a lost key cannot be made again.
     static func write(_ text: String, to path: String, mode: mode_t) throws {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
-        guard descriptor >= 0 else { throw CommandError.system("cannot create \(path)") }
+        guard descriptor >= 0 else {
+            throw errno == EEXIST
+                ? CommandError(.invalidArgument, "\(path) is there already and is not replaced; choose another name")
+                : CommandError.system("cannot create \(path)")
+        }
         let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        try file.write(contentsOf: Data(text.utf8))
-        try file.close()
+        do {
+            try file.write(contentsOf: Data(text.utf8))
+            try file.synchronize()
+            try file.close()
+        } catch {
+            unlink(path)
+            throw CommandError(.fileUnavailable, "cannot write \(path): \(ErrorText.describe(error))", cause: error)
+        }
     }
 }

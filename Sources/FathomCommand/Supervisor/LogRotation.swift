@@ -27,17 +27,20 @@ package struct LogRotation: Sendable {
     @discardableResult
     package func rotateIfNeeded(_ path: String) -> Bool {
         var information = stat()
-        guard stat(path, &information) == 0, information.st_size > maximumBytes, keptFiles > 0 else { return false }
+        guard lstat(path, &information) == 0, information.st_mode & S_IFMT == S_IFREG,
+            information.st_size > maximumBytes, keptFiles > 0
+        else { return false }
         for index in stride(from: keptFiles, to: 1, by: -1) { rename("\(path).\(index - 1)", "\(path).\(index)") }
-        guard copy(path, to: "\(path).1") else { return false }
-        return truncate(path, 0) == 0
+        // Neither file may be a link that leads elsewhere.
+        let log = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+        guard log >= 0 else { return false }
+        defer { close(log) }
+        return copy(log, to: "\(path).1") && ftruncate(log, 0) == 0
     }
 
-    private func copy(_ path: String, to target: String) -> Bool {
-        let source = open(path, O_RDONLY | O_CLOEXEC)
-        guard source >= 0 else { return false }
-        defer { close(source) }
-        let sink = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    private func copy(_ source: Int32, to target: String) -> Bool {
+        unlink(target)
+        let sink = open(target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard sink >= 0 else { return false }
         defer { close(sink) }
         var buffer = [UInt8](repeating: 0, count: 1 << 16)

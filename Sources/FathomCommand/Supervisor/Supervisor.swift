@@ -50,6 +50,8 @@ package final class Supervisor {
     private var started: [String] = []
     private var lastCluster: ClusterFile?
     private var lastState: SupervisorState?
+    /// Why the files that describe the cluster are not up to date; nil when they are.
+    private var publishProblem: String?
 
     /// - Parameters:
     ///   - launcher: Path of the `fathom` executable, see ``ChildLauncher``.
@@ -83,7 +85,7 @@ package final class Supervisor {
             while true {
                 try startDueChildren()
                 try readAnnouncements()
-                try publish()
+                try publishIfPossible()
                 if ContinuousClock.now >= nextRotation {
                     for child in children { rotation.rotateIfNeeded(home.logFile(child.plan.name)) }
                     rotation.rotateIfNeeded(home.logFile("supervisor"))
@@ -119,11 +121,13 @@ package final class Supervisor {
                     addresses: addresses, port: child.port, httpPort: child.httpPort, home: home)
             else { continue }
             unlink(home.readyFile(child.plan.name))
+            let log = try home.openLog(child.plan.name)
+            defer { close(log) }
             let spawner = ProcessSpawner(
                 executable: launcher,
                 arguments: ChildLauncher.arguments(
                     parent: getpid(), executable: child.plan.executable, arguments: line),
-                logPath: home.logFile(child.plan.name), hasOwnGroup: true)
+                logDescriptor: log, hasOwnGroup: true)
             let pid = try spawner.spawn()
             // Not reaped yet, so the number is certainly still this child's, even if it died at once.
             children[index].identity = ProcessIdentity(runningPID: pid) ?? ProcessIdentity(pid: pid, startTicks: 0)
@@ -172,8 +176,7 @@ package final class Supervisor {
             guard child.hasListened else {
                 throw CommandError(
                     .startFailed,
-                    "\(name) ended with status \(exitStatus) before it listened; \(home.logFile(name)) says:\n"
-                        + LogTail.lines(of: home.logFile(name), count: 8))
+                    "\(name) did not start: " + LogTail.reason(in: home.logFile(name), exitStatus: exitStatus))
             }
             let delay = children[index].policy.delay(afterLifetime: child.startedAt.duration(to: .now))
             children[index].dueAt = .now + delay
@@ -196,6 +199,17 @@ package final class Supervisor {
     }
 
     // MARK: Telling
+
+    /// A disk that is full for a while must not end a cluster that runs: what could not be written is tried again.
+    private func publishIfPossible() throws {
+        do {
+            try publish()
+            publishProblem = nil
+        } catch let error as CommandError where children.allSatisfy(\.hasListened) {
+            if error.message != publishProblem { note(error.message) }
+            publishProblem = error.message
+        }
+    }
 
     private func publish() throws {
         let isComplete = children.allSatisfy(\.hasListened)
@@ -280,18 +294,5 @@ package final class Supervisor {
             var status: Int32 = 0
             if waitpid(identity.pid, &status, options) != 0 { children[index].identity = nil }
         }
-    }
-}
-
-/// The end of a log, for error messages.
-enum LogTail {
-    /// The last lines, at most 4 KiB of them.
-    static func lines(of path: String, count: Int) -> String {
-        guard let handle = FileHandle(forReadingAtPath: path) else { return "(no log)" }
-        defer { try? handle.close() }
-        let size = (try? handle.seekToEnd()) ?? 0
-        try? handle.seek(toOffset: size > 4_096 ? size - 4_096 : 0)
-        let text = String(decoding: (try? handle.readToEnd()) ?? Data(), as: UTF8.self)
-        return text.split(separator: "\n").suffix(count).map { "  \($0)" }.joined(separator: "\n")
     }
 }

@@ -95,7 +95,7 @@ package struct ShardConfiguration: Sendable {
     }
 
     /// Models as MODEL or NAME=MODEL, where MODEL is a path or what the registry knows: a name, `name:version` or an
-    /// alias. What is before the first "=" is a name unless it holds a "/".
+    /// alias. See `ModelArgument` for what is a name.
     private static func models(_ settings: ServiceConfiguration) throws -> [ModelSpecification] {
         let texts = try settings.strings("model")
         guard !texts.isEmpty else {
@@ -109,10 +109,9 @@ package struct ShardConfiguration: Sendable {
         }
         let models = texts.map { text in
             var (name, path) = (modelName ?? "", text)
-            if let equals = text.firstIndex(of: "="), equals > text.startIndex, !text[..<equals].contains("/") {
-                if name.isEmpty { name = String(text[..<equals]) }
-                path = String(text[text.index(after: equals)...])
-            }
+            let argument = ModelArgument(text)
+            if let given = argument.name, name.isEmpty { name = given }
+            path = argument.model
             if let installed = Self.installedModel(path) {
                 if name.isEmpty { name = path }
                 path = installed
@@ -140,7 +139,7 @@ package struct ShardConfiguration: Sendable {
 
     /// The path of an installed model; nil for a path, and for a name that is not in the registry: opening it will say so.
     private static func installedModel(_ text: String) -> String? {
-        guard !text.contains("/"), !FileManager.default.fileExists(atPath: text) else { return nil }
+        guard !FileManager.default.fileExists(atPath: text) else { return nil }
         return try? ModelRegistry.standard().textModel(text).path
     }
 

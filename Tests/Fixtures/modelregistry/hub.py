@@ -7,7 +7,8 @@ answers 503 the first time; one with "/no-range/" ignores ranges; "/break-often/
 of what is asked for, as long as that is more than a few bytes; "/wrong-range/" answers a range with another one;
 "/wrong-tag/" gives a digest that is not the file's; "/redirect/" sends to a second server, whose lines of LOG start with
 "2 " and end with "token" where an Authorization header arrived.
-"/api/models/OWNER/REPOSITORY/revision/REVISION" lists DIRECTORY, with digests as a hub gives them.
+"/api/models/OWNER/REPOSITORY/revision/REVISION" lists DIRECTORY, with digests as a hub gives them; its lines say "token"
+as well.
 """
 import hashlib
 import http.server
@@ -26,7 +27,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.path.startswith("/api/models/"):
-            return self.answer(200, listing(), {}, self.headers.get("Range", "-"))
+            return self.answer(200, listing(), {}, self.headers.get("Range", "-"), marks=True)
         # /owner/repository/resolve/revision/file...
         parts = self.path.strip("/").split("/")
         path = os.path.join(directory, *parts[4:])
@@ -62,11 +63,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """The part of the body after which the connection goes, one over this; 0 for none."""
         return 4 if "/break-often/" in self.path and len(body) > 100_000 else 0
 
-    def answer(self, status, body, headers, wanted, cut=0):
+    def answer(self, status, body, headers, wanted, cut=0, marks=False):
         with open(log, "a") as lines:
             token = " token" if "Authorization" in self.headers else ""
             mark = "2 " if self.server is second else ""
-            lines.write(f"{mark}{self.path} {wanted} {status}{token if mark else ''}\n")
+            lines.write(f"{mark}{self.path} {wanted} {status}{token if mark or marks else ''}\n")
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
