@@ -215,7 +215,9 @@ extension ModelRegistry {
             isFolder.boolValue
             ? try unlistedFiles(folder: folder).filter { $0.hasSuffix(".safetensors") && !$0.contains("/") }
             : manifest.files.contains { $0.path == url.lastPathComponent } ? [] : [url.lastPathComponent]
-        problems += (key == nil ? weights : try unlistedFiles(folder: folder)).map { "\(folder)/\($0): not in the manifest" }
+        problems += (key == nil ? weights : try unlistedFiles(folder: folder)).map {
+            "\(folder)/\($0): not in the manifest"
+        }
         return problems
     }
 }

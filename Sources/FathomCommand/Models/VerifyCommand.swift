@@ -138,14 +138,23 @@ enum PEMFile {
                 ? CommandError(.invalidArgument, "\(path) is there already and is not replaced; choose another name")
                 : CommandError.system("cannot create \(path)")
         }
-        let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        do {
-            try file.write(contentsOf: Data(text.utf8))
-            try file.synchronize()
-            try file.close()
-        } catch {
+        defer { close(descriptor) }
+        let bytes = Array(text.utf8)
+        // A few dozen bytes: one call takes them all, or the disk is full.
+        guard put(bytes, on: descriptor) == bytes.count, fsync(descriptor) == 0 else {
+            let failure = CommandError.system("cannot write \(path)")
             unlink(path)
-            throw CommandError(.fileUnavailable, "cannot write \(path): \(ErrorText.describe(error))", cause: error)
+            throw failure
         }
+    }
+
+    private static func put(_ bytes: [UInt8], on descriptor: Int32) -> Int {
+        #if canImport(Glibc)
+        Glibc.write(descriptor, bytes, bytes.count)
+        #elseif canImport(Musl)
+        Musl.write(descriptor, bytes, bytes.count)
+        #else
+        Darwin.write(descriptor, bytes, bytes.count)
+        #endif
     }
 }
