@@ -10,7 +10,7 @@ package struct ChatTemplate: Sendable {
     /// The template's text.
     package let source: String
     private let statements: [Statement]
-    private let limits: ChatTemplateLimits
+    private var limits: ChatTemplateLimits
 
     /// Parses a template.
     ///
@@ -19,6 +19,13 @@ package struct ChatTemplate: Sendable {
         self.source = source
         self.limits = limits
         statements = try Parser.parse(source)
+    }
+
+    /// The same template under other bounds.
+    package func with(_ limits: ChatTemplateLimits) -> ChatTemplate {
+        var result = self
+        result.limits = limits
+        return result
     }
 
     /// The prompt for `messages`, with what came from the request marked.
@@ -40,7 +47,7 @@ package struct ChatTemplate: Sendable {
         var all: [String: Value] = ["tools": .none, "documents": .none]
         for (name, value) in variables { all[name] = Value(value, isUntrusted: true) }
         for (name, value) in modelVariables { all[name] = Value(value, isUntrusted: false) }
-        all["messages"] = .list(messages.map { Value($0, isUntrusted: true) })
+        all["messages"] = .list(ValueList(messages.map { Value($0, isUntrusted: true) }))
         all["add_generation_prompt"] = .bool(addGenerationPrompt)
         let text = try render(all, secondsSince1970)
         return RenderedPrompt(text: text.string, untrusted: text.untrusted)

@@ -1,8 +1,14 @@
 import Foundation
 
 extension Interpreter {
-    /// `value | name(arguments)`.
+    /// `value | name(arguments)`. Counts as a level: `map` applies filters, which may be `map` again.
     func filter(_ name: String, _ value: Value, _ arguments: CallArguments) throws(ChatTemplateError) -> Value {
+        try nested { () throws(ChatTemplateError) in try apply(name, value, arguments) }
+    }
+
+    private func apply(
+        _ name: String, _ value: Value, _ arguments: CallArguments
+    ) throws(ChatTemplateError) -> Value {
         guard let filter = FilterName(rawValue: name) else { throw failure("no filter named \"\(name)\"") }
         switch filter {
         case .`default`, .d:
@@ -33,12 +39,15 @@ extension Interpreter {
         case .int: return try integer(value, arguments)
         case .float:
             let fallback = arguments.value(0, "default") ?? .double(0)
-            if case .string(let text) = value { return PythonNumber.double(text.string).map(Value.double) ?? fallback }
+            if case .string(let text) = value {
+                return PythonNumber.double(try number(in: text)).map(Value.double) ?? fallback
+            }
             return value.number.map(Value.double) ?? fallback
         case .sum:
             var total = arguments.value(1, "start") ?? .int(0)
             let attribute = arguments.value(0, "attribute")
             for element in try elements(of: value) {
+                try spend(1)
                 total = try apply(
                     .add, total,
                     try attribute.map { key throws(ChatTemplateError) in
@@ -49,6 +58,13 @@ extension Interpreter {
         case .filesizeformat: return .text(try fileSize(value, isBinary: arguments.value(0, "binary")?.isTrue ?? false))
         default: return try extreme(filter, value, arguments)
         }
+    }
+
+    /// The text of a number to be read; nothing for one that is too long to be any.
+    private func number(in text: Text) throws(ChatTemplateError) -> String {
+        let range = PythonString.strip(text.string)
+        try spend(text.byteCount / 8)
+        return range.count <= 4096 ? text[range].string : ""
     }
 
     private func rounded(_ value: Value, _ arguments: CallArguments) throws(ChatTemplateError) -> Value {
@@ -75,8 +91,9 @@ extension Interpreter {
         switch value {
         case .undefined(let name): throw failure("\(name) is undefined")
         case .string(let text):
-            if let integer = PythonNumber.integer(text.string, base: base) { return .int(integer) }
-            let number = PythonNumber.double(text.string)
+            let digits = try number(in: text)
+            if let integer = PythonNumber.integer(digits, base: base) { return .int(integer) }
+            let number = PythonNumber.double(digits)
             return number.flatMap { Int(exactly: $0.rounded(.towardZero)) }.map(Value.int) ?? fallback
         default:
             if let integer = value.integer { return .int(integer) }
@@ -90,8 +107,9 @@ extension Interpreter {
         let ignoresCase = !(arguments.value(0, "case_sensitive")?.isTrue ?? false)
         let attribute = arguments.value(1, "attribute")
         let values = try elements(of: value)
+        try charge(elements: values.count)
         let keys = try values.map { element throws(ChatTemplateError) in
-            folded(
+            try folded(
                 try attribute.map { key throws(ChatTemplateError) in try path(key, of: element) } ?? element,
                 ignoresCase)
         }
@@ -105,11 +123,14 @@ extension Interpreter {
 
     private func fileSize(_ value: Value, isBinary: Bool) throws(ChatTemplateError) -> String {
         let parsed: Double? =
-            if case .string(let text) = value { PythonNumber.double(text.string) } else { value.number }
+            if case .string(let text) = value { PythonNumber.double(try number(in: text)) } else { value.number }
         guard let bytes = parsed else { throw failure("filesizeformat needs a number, got \(value.typeName)") }
         let base = isBinary ? 1024.0 : 1000.0
         if bytes == 1 { return "1 Byte" }
-        if bytes < base { return "\(Int(clamping: Int64(bytes))) Bytes" }
+        if bytes < base {
+            guard bytes.isFinite else { throw failure("filesizeformat needs a number that is finite") }
+            return Int(exactly: bytes.rounded(.towardZero)).map { "\($0) Bytes" } ?? String(format: "%.0f Bytes", bytes)
+        }
         var unit = base
         for letter in ["k", "M", "G", "T", "P", "E", "Z", "Y"] {
             let name = isBinary ? letter.uppercased() + "iB" : letter + "B"
@@ -123,7 +144,7 @@ extension Interpreter {
 extension PythonNumber {
     /// Python's `int(text, base)`.
     static func integer(_ text: String, base: Int = 10) -> Int? {
-        var digits = PythonString.strip(text).lowercased()
+        var digits = text.lowercased()
         var sign = ""
         if let first = digits.first, first == "-" || first == "+" {
             sign = first == "-" ? "-" : ""
@@ -139,7 +160,7 @@ extension PythonNumber {
 
     /// Python's `float(text)`.
     static func double(_ text: String) -> Double? {
-        let digits = PythonString.strip(text).lowercased()
+        let digits = text.lowercased()
         let unsigned = digits.drop { $0 == "-" || $0 == "+" }
         guard digits.utf8.count - unsigned.utf8.count <= 1 else { return nil }
         if ["inf", "infinity", "nan"].contains(String(unsigned)) { return Double(digits) }

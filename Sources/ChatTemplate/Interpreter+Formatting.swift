@@ -61,9 +61,9 @@ private struct FormatSpecification {
 extension Interpreter {
     /// Python's `format % values`.
     func percentFormat(_ format: Text, _ right: Value) throws(ChatTemplateError) -> Text {
-        try charge(byteCount: format.byteCount)
+        try charge(charactersOf: format, growth: 4)
         var values: ArraySlice<Value>
-        if case .tuple(let items) = right { values = items[...] } else { values = [right] }
+        if case .tuple(let items) = right { values = items.array[...] } else { values = [right] }
         var dictionary: ValueDictionary?
         if case .dictionary(let found) = right { dictionary = found }
         func next() throws(ChatTemplateError) -> Value {
@@ -101,7 +101,7 @@ extension Interpreter {
                     if let value { argument = value } else { argument = try next() }
                     try append(argument, specification, isPercent: true, to: &result)
                 }
-                try checked(byteCount: result.byteCount)
+                try checked(byteCount: result.size)
             }
             result.append(String(plain), isUntrusted: isUntrusted)
         }
@@ -150,7 +150,7 @@ extension Interpreter {
 
     /// `str.format`, with conversions, specifications, items and attributes.
     func braceFormat(_ format: Text, _ arguments: CallArguments) throws(ChatTemplateError) -> Text {
-        try charge(byteCount: format.byteCount)
+        try charge(charactersOf: format, growth: 4)
         var result = Text("")
         var nextIndex = 0
         for (piece, isUntrusted) in format.runs {
@@ -170,8 +170,9 @@ extension Interpreter {
                 }
                 let field = String(String.UnicodeScalarView(scalars[..<end]))
                 scalars = scalars[(end + 1)...]
+                try spend(2 + field.utf8.count)
                 try appendField(field, arguments, &nextIndex, to: &result)
-                try checked(byteCount: result.byteCount)
+                try checked(byteCount: result.size)
             }
         }
         return result
@@ -194,7 +195,9 @@ extension Interpreter {
             }
         }
         guard parts.count > 1, !parts[1].isEmpty else {
-            result.append(try text(of: value))
+            let text = try text(of: value)
+            try charge(text)
+            result.append(text)
             return
         }
         guard let specification = FormatSpecification(String(parts[1])) else {
@@ -239,7 +242,9 @@ extension Interpreter {
     private func append(
         _ value: Value, _ specification: FormatSpecification, isPercent: Bool, to result: inout Text
     ) throws(ChatTemplateError) {
-        try checked(byteCount: specification.width)
+        // A fill character takes up to four bytes.
+        try charge(byteCount: 4 * specification.width)
+        try spend(2)
         guard let type = specification.type else {
             if value.integer != nil, value.typeName == "int", specification.precision == nil {
                 result.append(try integer(value, specification, isPercent: isPercent))
@@ -272,17 +277,17 @@ extension Interpreter {
             text.append(String(scalar))
         default: text = try self.text(of: value)
         }
-        if let precision = specification.precision {
-            let offsets = PythonString.offsets(text.string)
-            text = text[0..<offsets[min(precision, offsets.count - 1)]]
+        try charge(text, times: 2)
+        if let precision = specification.precision, precision < PythonString.count(text.string) {
+            text = text[0..<PythonString.offset(of: precision, in: text.string)]
         }
-        let missing = max(specification.width - text.scalars.count, 0)
+        let missing = max(specification.width - PythonString.count(text.string), 0)
         let alignment = specification.alignment.map { $0 == "=" ? ">" : $0 } ?? (isPercent ? ">" : "<")
         let fill = isPercent ? " " : specification.fill
         let before = alignment == ">" ? missing : alignment == "^" ? missing / 2 : 0
-        result.append(String(repeating: String(fill), count: before))
+        result.append(PythonString.repeated(String(fill), before))
         result.append(text)
-        result.append(String(repeating: String(fill), count: missing - before))
+        result.append(PythonString.repeated(String(fill), missing - before))
     }
 
     private func integer(
@@ -301,7 +306,8 @@ extension Interpreter {
         default: digits = String(magnitude)
         }
         if isPercent, let precision = specification.precision {
-            digits = String(repeating: "0", count: max(precision - digits.utf8.count, 0)) + digits
+            try charge(byteCount: 4 * precision)
+            digits = PythonString.repeated("0", max(precision - digits.utf8.count, 0)) + digits
         }
         return padded(
             digits, isNegative: number < 0, prefix: specification.isAlternate ? prefix : "", specification)
@@ -312,7 +318,8 @@ extension Interpreter {
     ) throws(ChatTemplateError) -> String {
         guard var number = value.number else { throw failure("the format needs a number, got \(value.typeName)") }
         let precision = specification.precision ?? 6
-        try checked(byteCount: precision)
+        guard precision <= 1024 else { throw failure("a format with \(precision) digits") }
+        try spend(precision / 4)
         if specification.type == "%" { number *= 100 }
         var digits: String
         let magnitude = number.magnitude
@@ -336,8 +343,9 @@ extension Interpreter {
             let end = digits.firstIndex { !$0.isNumber } ?? digits.endIndex
             var grouped = ""
             let whole = digits[..<end]
+            let count = whole.count
             for (index, digit) in whole.enumerated() {
-                if index > 0, (whole.count - index) % 3 == 0 { grouped.unicodeScalars.append(separator) }
+                if index > 0, (count - index) % 3 == 0 { grouped.unicodeScalars.append(separator) }
                 grouped.append(digit)
             }
             digits = grouped + digits[end...]
@@ -346,13 +354,13 @@ extension Interpreter {
         let missing = max(specification.width - digits.utf8.count - sign.utf8.count, 0)
         let fill = String(specification.fill)
         switch specification.alignment ?? ">" {
-        case "<": return sign + digits + String(repeating: fill, count: missing)
+        case "<": return sign + digits + PythonString.repeated(fill, missing)
         case "^":
             let before = missing / 2
-            return String(repeating: fill, count: before) + sign + digits
-                + String(repeating: fill, count: missing - before)
-        case "=": return sign + String(repeating: fill, count: missing) + digits
-        default: return String(repeating: fill, count: missing) + sign + digits
+            return PythonString.repeated(fill, before) + sign + digits
+                + PythonString.repeated(fill, missing - before)
+        case "=": return sign + PythonString.repeated(fill, missing) + digits
+        default: return PythonString.repeated(fill, missing) + sign + digits
         }
     }
 }

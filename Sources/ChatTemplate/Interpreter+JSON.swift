@@ -5,7 +5,9 @@ extension Interpreter {
         style.isASCII = arguments.value(0, "ensure_ascii")?.isTrue ?? false
         switch arguments.value(1, "indent") {
         case nil, .some(.none): break
-        case .some(.string(let text)): style.indentation = text.string
+        case .some(.string(let text)):
+            guard text.byteCount <= 64 else { throw failure("indent must be at most 64") }
+            style.indentation = text.string
         case .some(let value):
             guard let width = value.integer else { throw failure("indent must be an integer, got \(value.typeName)") }
             guard width <= 64 else { throw failure("indent must be at most 64") }
@@ -13,30 +15,47 @@ extension Interpreter {
         }
         if style.indentation != nil { style.itemSeparator = "," }
         if let given = arguments.value(2, "separators"), case .list(let parts) = asList(given), parts.count == 2 {
-            style.itemSeparator = try text(of: parts[0]).string
-            style.keySeparator = try text(of: parts[1]).string
+            style.itemSeparator = try separator(parts[0])
+            style.keySeparator = try separator(parts[1])
         }
         let sorts = arguments.value(3, "sort_keys")?.isTrue ?? false
         var result = Text("")
-        try appendJSON(sorts ? sortedByKeys(value) : value, style, to: &result, depth: 0)
+        try appendJSON(sorts ? try sortedByKeys(value) : value, style, to: &result, depth: 0)
         return result
+    }
+
+    private func separator(_ value: Value) throws(ChatTemplateError) -> String {
+        let text = try text(of: value)
+        guard text.byteCount <= 64 else { throw failure("a separator must be at most 64 bytes") }
+        return text.string
     }
 
     private func asList(_ value: Value) -> Value {
         if case .tuple(let values) = value { .list(values) } else { value }
     }
 
-    private func sortedByKeys(_ value: Value) -> Value {
+    private func sortedByKeys(_ value: Value) throws(ChatTemplateError) -> Value {
         switch value {
-        case .list(let values): return .list(values.map(sortedByKeys))
-        case .tuple(let values): return .tuple(values.map(sortedByKeys))
+        case .list(let values): return try list(try sortedByKeys(values))
+        case .tuple(let values): return try tuple(try sortedByKeys(values))
         case .dictionary(let dictionary):
+            try charge(elements: 4 * dictionary.count)
             var sorted = ValueDictionary()
-            let items = dictionary.items.sorted { Value.isLess($0.key.value, $1.key.value) ?? false }
-            for (key, value) in items { sorted[key] = sortedByKeys(value) }
-            return .dictionary(sorted)
+            let items = dictionary.items
+            let order: [Int]
+            do {
+                order = try items.indices.sorted { try isLess(items[$0].key.value, items[$1].key.value) }
+            } catch {
+                throw error as? ChatTemplateError ?? failure("the keys cannot be ordered")
+            }
+            for index in order { sorted[items[index].key] = try sortedByKeys(items[index].value) }
+            return try made(sorted)
         default: return value
         }
+    }
+
+    private func sortedByKeys(_ values: ValueList) throws(ChatTemplateError) -> [Value] {
+        try values.map { value throws(ChatTemplateError) in try sortedByKeys(value) }
     }
 
     private struct JSONStyle {
@@ -51,7 +70,9 @@ extension Interpreter {
         _ value: Value, _ style: JSONStyle, to text: inout Text, depth: Int
     ) throws(ChatTemplateError) {
         guard depth < 64 else { throw failure("a value nested deeper than 64") }
-        try checked(byteCount: text.byteCount)
+        try checked(byteCount: text.size)
+        // With separators and white space around it.
+        try spend(4)
         switch value {
         case .undefined(let name): throw failure("\(name) is undefined, so it has no JSON form")
         case .none: text.append("null")
@@ -65,6 +86,7 @@ extension Interpreter {
                 try appendJSON(values[index], style, to: &text, depth: depth + 1)
             }
         case .dictionary(let dictionary):
+            try spend(4 * dictionary.count)
             let items = dictionary.items
             try appendJSON("{", items.count, "}", style, to: &text, depth: depth) {
                 (index, text) throws(ChatTemplateError) in
@@ -78,7 +100,7 @@ extension Interpreter {
     }
 
     private func appendJSON(_ string: Text, _ style: JSONStyle, to text: inout Text) throws(ChatTemplateError) {
-        try charge(byteCount: string.byteCount)
+        try charge(charactersOf: string, growth: 6)
         text.append("\"")
         text.append(string.mapRuns { PythonString.jsonEscaped($0, isASCII: style.isASCII) })
         text.append("\"")
@@ -92,6 +114,7 @@ extension Interpreter {
         for index in 0..<count {
             if index > 0 { text.append(style.itemSeparator) }
             if let indentation = style.indentation {
+                try charge(byteCount: indentation.utf8.count * (depth + 1))
                 text.append("\n" + String(repeating: indentation, count: depth + 1))
             }
             try element(index, &text)

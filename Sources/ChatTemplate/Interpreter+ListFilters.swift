@@ -7,8 +7,8 @@ extension Interpreter {
         case .length, .count:
             switch value {
             case .string(let text):
-                try charge(byteCount: text.byteCount)
-                return .int(text.scalars.count)
+                try charge(text)
+                return .int(PythonString.count(text.string))
             case .undefined: return .int(0)
             default: return .int(try elements(of: value).count)
             }
@@ -16,7 +16,8 @@ extension Interpreter {
         case .last: return try elements(of: value).last ?? .undefined("the last of nothing")
         case .list: return .list(try elements(of: value))
         case .join:
-            var values = try elements(of: value)
+            var values = try elements(of: value).array
+            try charge(elements: values.count)
             if let key = arguments.value(1, "attribute") {
                 values = try values.map { element throws(ChatTemplateError) in try path(key, of: element) }
             }
@@ -24,15 +25,15 @@ extension Interpreter {
             return .string(try join(values, separator ?? ""))
         case .reverse:
             if case .string(let text) = value {
-                return .string(text.scalars(at: Array((0..<text.scalars.count).reversed())))
+                return try slice(.string(text), start: nil, end: nil, step: -1)
             }
-            return .list(try elements(of: value).reversed())
+            return try list(try elements(of: value).reversed())
         case .items:
-            if value.isUndefined { return .list([]) }
+            if value.isUndefined { return try list([]) }
             guard case .dictionary(let dictionary) = value else {
                 throw failure("items needs a dict, got \(value.typeName)")
             }
-            return .list(dictionary.items.map { .tuple([$0.key.value, $0.value]) })
+            return try list(try pairs(of: dictionary))
         case .dictsort: return try sortedItems(value, arguments)
         case .sort: return try sort(value, arguments)
         case .unique: return try unique(value, arguments)
@@ -40,9 +41,9 @@ extension Interpreter {
         case .batch: return try batches(value, arguments)
         case .slice: return try slices(value, arguments)
         // These take whatever is false, none included, for nothing.
-        case .map: return .list(try map(value.isTrue ? try elements(of: value) : [], arguments))
+        case .map: return try list(try map(value.isTrue ? try elements(of: value).array : [], arguments))
         case .select, .reject, .selectattr, .rejectattr:
-            return .list(try select(filter, value.isTrue ? try elements(of: value) : [], arguments))
+            return try list(try select(filter, value.isTrue ? try elements(of: value).array : [], arguments))
         case .attr:
             guard case .string(let name) = arguments.positional.first else { throw failure("attr needs a name") }
             // A real attribute: never an item.
@@ -66,6 +67,7 @@ extension Interpreter {
             throw failure("map needs a filter or attribute")
         }
         let rest = CallArguments(positional: Array(arguments.positional.dropFirst()), named: arguments.named)
+        try charge(elements: rest.positional.count)
         return try values.map { value throws(ChatTemplateError) in try filter(name.string, value, rest) }
     }
 
@@ -97,16 +99,19 @@ extension Interpreter {
     /// `a.b.0` inside `value`, as `map(attribute=...)` takes it.
     func path(_ key: Value, of value: Value) throws(ChatTemplateError) -> Value {
         guard case .string(let path) = key else { return try item(key, of: value) }
+        try charge(charactersOf: path, growth: 4)
         var current = value
         for part in PythonString.split(path.string, ".").map({ path[$0] }) {
+            try spend(1)
             current = try item(Int(part.string).map(Value.int) ?? .string(part), of: current)
         }
         return current
     }
 
-    func folded(_ value: Value, _ ignoresCase: Bool) -> Value {
-        if ignoresCase, case .string(let text) = value { return .text(PythonString.lower(text.string)) }
-        return value
+    func folded(_ value: Value, _ ignoresCase: Bool) throws(ChatTemplateError) -> Value {
+        guard ignoresCase, case .string(let text) = value else { return value }
+        try charge(charactersOf: text, growth: 2)
+        return .text(PythonString.lower(text.string))
     }
 
     private func isReversed(_ arguments: CallArguments, at index: Int) -> Bool {
@@ -118,17 +123,19 @@ extension Interpreter {
         var keys: [Value] = []
         if let attribute = arguments.value(2, "attribute") {
             if case .string(let list) = attribute {
+                try charge(charactersOf: list, growth: 4)
                 keys = PythonString.split(list.string, ",").map { .string(list[$0]) }
             } else {
                 keys = [attribute]
             }
         }
-        return .list(
-            try sorted(try elements(of: value), isReversed: isReversed(arguments, at: 0)) {
+        return try list(
+            try sorted(try elements(of: value).array, isReversed: isReversed(arguments, at: 0)) {
                 element throws(ChatTemplateError) in
-                guard !keys.isEmpty else { return folded(element, ignoresCase) }
-                return .list(
-                    try keys.map { key throws(ChatTemplateError) in folded(try path(key, of: element), ignoresCase) })
+                guard !keys.isEmpty else { return try folded(element, ignoresCase) }
+                return try list(
+                    try keys.map { key throws(ChatTemplateError) in try folded(try path(key, of: element), ignoresCase)
+                    })
             })
     }
 
@@ -138,13 +145,14 @@ extension Interpreter {
         var seen = Set<ValueDictionary.Key>()
         var kept: [Value] = []
         for element in try elements(of: value) {
+            try spend(4)
             let subject = try attribute.map { key throws(ChatTemplateError) in try path(key, of: element) } ?? element
-            guard let key = ValueDictionary.Key(folded(subject, ignoresCase)) else {
+            guard let key = try key(try folded(subject, ignoresCase)) else {
                 throw failure("\(subject.typeName) cannot be compared by unique")
             }
             if seen.insert(key).inserted { kept.append(element) }
         }
-        return .list(kept)
+        return try list(kept)
     }
 
     /// Pairs of a value and the elements that have it, sorted by the value.
@@ -156,45 +164,51 @@ extension Interpreter {
             let found = try path(attribute, of: element)
             return found.isUndefined ? fallback ?? found : found
         }
-        let values = try sorted(try elements(of: value), isReversed: false) { element throws(ChatTemplateError) in
-            folded(try grouper(element), ignoresCase)
+        let values = try sorted(try elements(of: value).array, isReversed: false) { element throws(ChatTemplateError) in
+            try folded(try grouper(element), ignoresCase)
         }
         var groups: [(key: Value, name: Value, values: [Value])] = []
         for element in values {
             let name = try grouper(element)
-            let key = folded(name, ignoresCase)
-            if let last = groups.last, Value.equal(last.key, key) {
+            let key = try folded(name, ignoresCase)
+            if let last = groups.last, try isEqual(last.key, key) {
                 groups[groups.count - 1].values.append(element)
             } else {
                 groups.append((key, name, [element]))
             }
         }
-        return .list(groups.map { .tuple([$0.name, .list($0.values)]) })
+        return try list(
+            try groups.map { group throws(ChatTemplateError) in try tuple([group.name, try list(group.values)]) })
     }
 
     private func batches(_ value: Value, _ arguments: CallArguments) throws(ChatTemplateError) -> Value {
         guard let size = arguments.value(0, "linecount")?.integer, size > 0 else {
             throw failure("batch needs a positive count")
         }
-        let values = try elements(of: value)
+        let values = try elements(of: value).array
         var batches: [Value] = []
-        for start in stride(from: 0, to: values.count, by: size) {
-            var batch = Array(values[start..<min(start + size, values.count)])
-            if let fill = arguments.value(1, "fill_with"), !fill.isNone {
-                try checked(elements: size)
+        var start = 0
+        while start < values.count {
+            let end = start + min(size, values.count - start)
+            var batch = Array(values[start..<end])
+            if let fill = arguments.value(1, "fill_with"), !fill.isNone, batch.count < size {
+                try charge(elements: size)
                 batch += Array(repeating: fill, count: size - batch.count)
             }
-            batches.append(.list(batch))
+            try spend(2)
+            batches.append(try list(batch))
+            start = end
         }
-        return .list(batches)
+        return try list(batches)
     }
 
     private func slices(_ value: Value, _ arguments: CallArguments) throws(ChatTemplateError) -> Value {
         guard let count = arguments.value(0, "slices")?.integer, count > 0 else {
             throw failure("slice needs a positive count")
         }
-        try checked(elements: count)
-        let values = try elements(of: value)
+        try charge(elements: count)
+        try spend(2 * count)
+        let values = try elements(of: value).array
         let longer = values.count % count
         var slices: [Value] = []
         var start = 0
@@ -202,10 +216,10 @@ extension Interpreter {
             let end = start + values.count / count + (index < longer ? 1 : 0)
             var slice = Array(values[start..<end])
             if let fill = arguments.value(1, "fill_with"), !fill.isNone, index >= longer { slice.append(fill) }
-            slices.append(.list(slice))
+            slices.append(try list(slice))
             start = end
         }
-        return .list(slices)
+        return try list(slices)
     }
 
     private func sortedItems(_ value: Value, _ arguments: CallArguments) throws(ChatTemplateError) -> Value {
@@ -215,10 +229,10 @@ extension Interpreter {
         var position = 0
         if case .string("value") = arguments.value(1, "by") { position = 1 }
         let ignoresCase = !(arguments.value(0, "case_sensitive")?.isTrue ?? false)
-        let items = dictionary.items.map { Value.tuple([$0.key.value, $0.value]) }
-        return .list(
+        let items = try pairs(of: dictionary)
+        return try list(
             try sorted(items, isReversed: isReversed(arguments, at: 2)) { element throws(ChatTemplateError) in
-                folded(try item(.int(position), of: element), ignoresCase)
+                try folded(try item(.int(position), of: element), ignoresCase)
             })
     }
 
@@ -226,6 +240,7 @@ extension Interpreter {
     private func sorted(
         _ values: [Value], isReversed: Bool, by key: (Value) throws(ChatTemplateError) -> Value
     ) throws(ChatTemplateError) -> [Value] {
+        try charge(elements: 2 * values.count)
         let keys = try values.map { value throws(ChatTemplateError) in try key(value) }
         do {
             return try values.indices.sorted { left, right in

@@ -20,15 +20,18 @@ extension Interpreter {
     func callMethod(_ name: String, _ receiver: Value, _ arguments: CallArguments) throws(ChatTemplateError) -> Value {
         switch receiver {
         case .string(let text):
-            try charge(byteCount: text.byteCount)
+            try charge(text)
             return try StringMethods(interpreter: self, name: name, text: text, arguments: arguments).call()
         case .dictionary(let dictionary): return try callMethod(name, dictionary, arguments)
         case .list(let values), .tuple(let values):
             guard name != "copy" else { return receiver }
             guard let wanted = arguments.positional.first else { throw failure("\(name) needs a value") }
-            try checked(elements: values.count)
-            if name == "count" { return .int(values.count { Value.equal($0, wanted) }) }
-            guard let index = values.firstIndex(where: { Value.equal($0, wanted) }) else {
+            if name == "count" {
+                var count = 0
+                for value in values where try isEqual(value, wanted) { count += 1 }
+                return .int(count)
+            }
+            guard let index = try firstIndex(of: wanted, in: values) else {
                 throw failure("the value is not in the list")
             }
             return .int(index)
@@ -38,8 +41,9 @@ extension Interpreter {
                 guard !values.isEmpty else { throw failure("cycle needs values") }
                 return values[loop.index % values.count]
             }
-            let isSame = loop.lastChanged.map { Value.equal(.list($0), .list(values)) } ?? false
-            loop.lastChanged = values
+            let list = try made(values)
+            let isSame = try loop.lastChanged.map { last throws(ChatTemplateError) in try isEqual(last, list) } ?? false
+            loop.lastChanged = list
             return .bool(!isSame)
         case .cycler(let cycler):
             let value = cycler.values[cycler.index]
@@ -53,13 +57,15 @@ extension Interpreter {
         _ name: String, _ dictionary: ValueDictionary, _ arguments: CallArguments
     ) throws(ChatTemplateError) -> Value {
         switch name {
-        case "items": return .list(dictionary.items.map { .tuple([$0.key.value, $0.value]) })
-        case "keys": return .list(dictionary.keys.map(\.value))
-        case "values": return .list(dictionary.items.map(\.value))
+        case "items": return try list(try pairs(of: dictionary))
+        case "keys": return .list(try elements(of: .dictionary(dictionary)))
+        case "values":
+            try charge(elements: 4 * dictionary.count)
+            return .list(ValueList(dictionary.items.map(\.value), depth: dictionary.depth))
         case "copy": return .dictionary(dictionary)
         default:
             guard let wanted = arguments.positional.first else { throw failure("get needs a key") }
-            guard let key = ValueDictionary.Key(wanted) else {
+            guard let key = try key(wanted) else {
                 if wanted.isUndefined { return arguments.value(1, "default") ?? .none }
                 throw failure("\(wanted.typeName) cannot be a dictionary key")
             }
@@ -69,10 +75,11 @@ extension Interpreter {
 
     /// `str.replace`, refused before it grows too large.
     func replace(_ text: Text, _ old: Text, _ new: Text, _ limit: Int) throws(ChatTemplateError) -> Text {
-        try charge(byteCount: text.byteCount)
+        try charge(searchIn: text, for: old)
         let pieces: [Range<Int>]
         if old.isEmpty {
             // The new text stands before every scalar and at the end.
+            try charge(charactersOf: text, growth: 8)
             let offsets = PythonString.offsets(text.string)
             let count = min(limit, offsets.count)
             guard count > 0 else { return text }
@@ -83,9 +90,8 @@ extension Interpreter {
         } else {
             pieces = PythonString.split(text.string, old.string, limit: limit)
         }
-        let (added, overflow) = (pieces.count - 1).multipliedReportingOverflow(by: new.byteCount)
-        let (total, carry) = added.addingReportingOverflow(text.byteCount)
-        try checked(byteCount: overflow || carry ? .max : total)
+        try spend(2 * pieces.count)
+        try charge(new, times: pieces.count - 1)
         return try join(pieces.map { text[$0] }, new)
     }
 
@@ -97,21 +103,26 @@ extension Interpreter {
     func join(_ texts: [Text], _ separator: Text) throws(ChatTemplateError) -> Text {
         var result = Text("")
         for (index, text) in texts.enumerated() {
-            if index > 0 { result.append(separator) }
+            if index > 0 {
+                try charge(separator)
+                result.append(separator)
+            }
+            try charge(text)
             result.append(text)
-            try checked(byteCount: result.byteCount)
+            try checked(byteCount: result.size)
         }
-        try charge(byteCount: result.byteCount)
         return result
     }
 
-    /// `text` with `fill` around it until it is `width` scalars wide.
+    /// `text` with `fill`, one scalar, around it until it is `width` scalars wide.
     func padded(
         _ text: Text, _ width: Int, _ fill: Text, _ alignment: Alignment
     ) throws(ChatTemplateError) -> Text {
-        let missing = max(width - text.scalars.count, 0)
-        try checked(byteCount: missing.multipliedReportingOverflow(by: 4).overflow ? .max : missing * 4)
-        try charge(byteCount: missing)
+        try charge(text)
+        let count = PythonString.count(text.string)
+        guard width > count else { return text }
+        let missing = width - count
+        try charge(fill, times: missing)
         let before: Int
         switch alignment {
         case .left: before = 0
@@ -122,6 +133,7 @@ extension Interpreter {
         var result = fill.repeated(before)
         result.append(text)
         result.append(fill.repeated(missing - before))
+        try checked(byteCount: result.size)
         return result
     }
 }

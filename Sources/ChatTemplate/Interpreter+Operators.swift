@@ -19,27 +19,19 @@ extension Interpreter {
         switch (binary, left, right) {
         case (.add, .string(let left), .string(let right)): return try join(left, right)
         case (.add, .list(let left), .list(let right)):
-            try checked(elements: left.count + right.count)
-            return .list(left + right)
+            return .list(try joined(left, right))
         case (.add, .tuple(let left), .tuple(let right)):
-            try checked(elements: left.count + right.count)
-            return .tuple(left + right)
+            return .tuple(try joined(left, right))
         case (.multiply, .string(let text), _), (.multiply, _, .string(let text)):
             guard let count = (left.integer ?? right.integer).map({ max($0, 0) }) else { break }
-            let (bytes, overflow) = text.byteCount.multipliedReportingOverflow(by: count)
-            try checked(byteCount: overflow ? .max : bytes)
-            try charge(byteCount: overflow ? 0 : bytes)
+            try charge(text, times: count)
             return .string(text.isEmpty ? "" : text.repeated(count))
         case (.multiply, .list(let values), _), (.multiply, _, .list(let values)):
             guard let count = (left.integer ?? right.integer).map({ max($0, 0) }) else { break }
-            let (elements, overflow) = values.count.multipliedReportingOverflow(by: count)
-            try checked(elements: overflow ? .max : elements)
-            return .list(values.isEmpty ? [] : Array(repeatElement(values, count: count).joined()))
+            return .list(try repeated(values, count))
         case (.multiply, .tuple(let values), _), (.multiply, _, .tuple(let values)):
             guard let count = (left.integer ?? right.integer).map({ max($0, 0) }) else { break }
-            let (elements, overflow) = values.count.multipliedReportingOverflow(by: count)
-            try checked(elements: overflow ? .max : elements)
-            return .tuple(values.isEmpty ? [] : Array(repeatElement(values, count: count).joined()))
+            return .tuple(try repeated(values, count))
         case (.remainder, .string(let format), _): return .string(try percentFormat(format, right))
         default: break
         }
@@ -48,9 +40,20 @@ extension Interpreter {
         throw failure("bad operands for \(binary.rawValue): \(left.typeName) and \(right.typeName)")
     }
 
+    private func joined(_ left: ValueList, _ right: ValueList) throws(ChatTemplateError) -> ValueList {
+        try charge(elements: left.count + right.count)
+        return ValueList(left.array + right.array, depth: max(left.depth, right.depth))
+    }
+
+    private func repeated(_ values: ValueList, _ count: Int) throws(ChatTemplateError) -> ValueList {
+        let (elements, overflow) = values.count.multipliedReportingOverflow(by: count)
+        try charge(elements: overflow ? .max : elements)
+        guard !values.isEmpty else { return ValueList([]) }
+        return ValueList(Array(repeatElement(values.array, count: count).joined()), depth: values.depth)
+    }
+
     private func join(_ left: Text, _ right: Text) throws(ChatTemplateError) -> Value {
-        try checked(byteCount: left.byteCount + right.byteCount)
-        try charge(byteCount: left.byteCount + right.byteCount)
+        try charge(byteCount: left.size + right.size)
         var result = left
         result.append(right)
         return .string(result)
@@ -121,23 +124,15 @@ extension Interpreter {
 
     func compare(_ comparison: ComparisonOperator, _ left: Value, _ right: Value) throws(ChatTemplateError) -> Bool {
         switch comparison {
-        case .equal: return Value.equal(left, right)
-        case .notEqual: return !Value.equal(left, right)
+        case .equal: return try isEqual(left, right)
+        case .notEqual: return try !isEqual(left, right)
         case .contained: return try contains(right, left)
         case .notContained: return try !contains(right, left)
         case .less: return try isLess(left, right)
         case .greater: return try isLess(right, left)
-        case .lessOrEqual: return Value.equal(left, right) ? true : try isLess(left, right)
-        case .greaterOrEqual: return Value.equal(left, right) ? true : try isLess(right, left)
+        case .lessOrEqual: return try isEqual(left, right) ? true : isLess(left, right)
+        case .greaterOrEqual: return try isEqual(left, right) ? true : isLess(right, left)
         }
-    }
-
-    func isLess(_ left: Value, _ right: Value) throws(ChatTemplateError) -> Bool {
-        for case .undefined(let name) in [left, right] { throw failure("\(name) is undefined") }
-        guard let result = Value.isLess(left, right) else {
-            throw failure("\(left.typeName) and \(right.typeName) cannot be ordered")
-        }
-        return result
     }
 
     /// `value in container`.
@@ -147,16 +142,15 @@ extension Interpreter {
             guard case .string(let part) = value else {
                 throw failure("'in' a string needs a string, got \(value.typeName)")
             }
-            try charge(byteCount: text.byteCount)
+            try charge(searchIn: text, for: part)
             return PythonString.contains(text.string, part.string)
         case .dictionary(let dictionary):
-            guard let key = ValueDictionary.Key(value) else {
+            guard let key = try key(value) else {
                 throw failure("\(value.typeName) cannot be a dictionary key")
             }
             return dictionary[key] != nil
         case .list(let values), .tuple(let values):
-            try checked(elements: values.count)
-            return values.contains { Value.equal($0, value) }
+            return try firstIndex(of: value, in: values) != nil
         case .undefined: return false
         default: throw failure("'in' needs something to search, got \(container.typeName)")
         }
@@ -165,19 +159,19 @@ extension Interpreter {
     // MARK: - Items and attributes
 
     /// The values that walking over `value` gives.
-    func elements(of value: Value) throws(ChatTemplateError) -> [Value] {
-        let values: [Value]
+    func elements(of value: Value) throws(ChatTemplateError) -> ValueList {
         switch value {
-        case .list(let items), .tuple(let items): values = items
-        case .dictionary(let dictionary): values = dictionary.keys.map(\.value)
+        case .list(let items), .tuple(let items): return items
+        case .dictionary(let dictionary):
+            try charge(elements: dictionary.count)
+            return ValueList(dictionary.keys.map(\.value), depth: dictionary.depth)
         case .string(let text):
-            try charge(byteCount: text.byteCount)
-            values = characters(of: text).map(Value.string)
-        case .undefined: values = []
+            // Each is a string of its own, with a mark of its own.
+            try charge(elements: PythonString.count(text.string) * (text.hasUntrusted ? 4 : 1))
+            return ValueList(characters(of: text).map(Value.string), depth: 1)
+        case .undefined: return ValueList([])
         default: throw failure("\(value.typeName) is not iterable")
         }
-        try checked(elements: values.count)
-        return values
     }
 
     /// The scalars of a string, as strings.
@@ -226,7 +220,7 @@ extension Interpreter {
 
     private func attribute(_ name: String, of loop: Loop) throws(ChatTemplateError) -> Value {
         let index = loop.index
-        let count = loop.values.count
+        let count = loop.count
         switch name {
         case "index": return .int(index + 1)
         case "index0": return .int(index)
@@ -238,8 +232,8 @@ extension Interpreter {
         // Jinja counts the levels of recursive loops only.
         case "depth": return .int(loop.depth + 1)
         case "depth0": return .int(loop.depth)
-        case "previtem": return index > 0 ? loop.values[index - 1] : .undefined("there is no previous item; it")
-        case "nextitem": return index + 1 < count ? loop.values[index + 1] : .undefined("there is no next item; it")
+        case "previtem": return loop.value(at: index - 1) ?? .undefined("there is no previous item; it")
+        case "nextitem": return loop.value(at: index + 1) ?? .undefined("there is no next item; it")
         case "cycle", "changed": return .function(.method(.loop(loop), name))
         default: return .undefined("'loop' has no attribute '\(name)'; it")
         }
@@ -247,10 +241,14 @@ extension Interpreter {
 
     /// `value[key]`.
     func item(_ key: Value, of value: Value) throws(ChatTemplateError) -> Value {
+        if case .string(let name) = key {
+            guard name.byteCount <= 1 << 16 else { throw failure("a key of \(name.byteCount) bytes") }
+            try charge(byteCount: 4 * name.byteCount)
+        }
         switch value {
         case .undefined(let what): throw failure("\(what) is undefined")
         case .dictionary(let dictionary):
-            if let key = ValueDictionary.Key(key), let found = dictionary[key] { return found }
+            if let key = try self.key(key), let found = dictionary[key] { return found }
             if case .string(let name) = key { return try attribute(name.string, of: value) }
             return .undefined("the dictionary has no such key; it")
         case .list(let values), .tuple(let values):
@@ -261,11 +259,12 @@ extension Interpreter {
             }
         case .string(let text):
             if let index = key.integer {
-                try charge(byteCount: text.byteCount)
-                let count = text.scalars.count
+                try charge(text)
+                let count = PythonString.count(text.string)
                 let position = index < 0 ? index + count : index
-                return (0..<count).contains(position)
-                    ? .string(text.scalars(at: [position])) : .undefined("index \(index) is outside; it")
+                guard (0..<count).contains(position) else { return .undefined("index \(index) is outside; it") }
+                let start = PythonString.offset(of: position, in: text.string)
+                return .string(text[start..<PythonString.offset(of: 1, in: text.string, from: start)])
             }
         default: break
         }
@@ -275,32 +274,29 @@ extension Interpreter {
 
     func slice(_ value: Value, start: Int?, end: Int?, step: Int) throws(ChatTemplateError) -> Value {
         guard step != 0 else { throw failure("a slice with a step of 0") }
-        func positions(_ count: Int) -> [Int] {
-            func clamp(_ bound: Int, _ range: ClosedRange<Int>) -> Int {
-                let position = bound < 0 ? bound + count : bound
-                return min(max(position, range.lowerBound), range.upperBound)
-            }
-            if step > 0 {
-                let first = start.map { clamp($0, 0...count) } ?? 0
-                let last = end.map { clamp($0, 0...count) } ?? count
-                return first < last ? Array(stride(from: first, to: last, by: step)) : []
-            }
-            let first = start.map { clamp($0, -1...count - 1) } ?? count - 1
-            let last = end.map { clamp($0, -1...count - 1) } ?? -1
-            return first > last ? Array(stride(from: first, to: last, by: step)) : []
-        }
         switch value {
-        case .list(let values): return .list(positions(values.count).map { values[$0] })
-        case .tuple(let values): return .tuple(positions(values.count).map { values[$0] })
+        case .list(let values): return .list(try slice(values, start, end, step))
+        case .tuple(let values): return .tuple(try slice(values, start, end, step))
         case .string(let text):
-            try charge(byteCount: text.byteCount)
-            let offsets = PythonString.offsets(text.string)
-            let positions = positions(offsets.count - 1)
-            guard step == 1 else { return .string(text.scalars(at: positions)) }
-            guard let first = positions.first, let last = positions.last else { return .text("") }
-            return .string(text[offsets[first]..<offsets[last + 1]])
+            try charge(text)
+            let range = SliceRange(count: PythonString.count(text.string), start: start, end: end, step: step)
+            guard step == 1 else {
+                try charge(elements: range.count)
+                try charge(charactersOf: text, growth: 8)
+                return .string(text.scalars(at: range.positions))
+            }
+            let first = PythonString.offset(of: range.first, in: text.string)
+            return .string(text[first..<PythonString.offset(of: range.count, in: text.string, from: first)])
         case .undefined(let what): throw failure("\(what) is undefined")
         default: throw failure("\(value.typeName) cannot be sliced")
         }
+    }
+
+    private func slice(
+        _ values: ValueList, _ start: Int?, _ end: Int?, _ step: Int
+    ) throws(ChatTemplateError) -> ValueList {
+        let range = SliceRange(count: values.count, start: start, end: end, step: step)
+        try charge(elements: range.count)
+        return ValueList(range.positions.map { values[$0] }, depth: values.depth)
     }
 }

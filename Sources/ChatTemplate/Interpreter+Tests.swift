@@ -1,6 +1,7 @@
 extension Interpreter {
     /// `value is name(arguments)`.
     func test(_ name: String, _ value: Value, _ arguments: CallArguments) throws(ChatTemplateError) -> Bool {
+        try spend(1)
         guard let test = TestName(name) else { throw failure("no test named \"\(name)\"") }
         func argument() throws(ChatTemplateError) -> Value {
             guard let argument = arguments.positional.first else { throw failure("test \(name) needs an argument") }
@@ -24,8 +25,8 @@ extension Interpreter {
         case .number: return value.number != nil
         case .string: if case .string = value { return true } else { return false }
         case .mapping: if case .dictionary = value { return true } else { return false }
-        case .filter: return FilterName(rawValue: try text(of: value).string) != nil
-        case .test: return TestName(try text(of: value).string) != nil
+        case .filter: return FilterName(rawValue: try self.name(in: value)) != nil
+        case .test: return TestName(try self.name(in: value)) != nil
         // Nothing is marked as escaped here.
         case .escaped: return false
         case .sequence, .iterable:
@@ -50,9 +51,9 @@ extension Interpreter {
             let dividend = try integer(value)
             // The quotient by -1 may not fit, but there is no remainder.
             return divisor == -1 || dividend % divisor == 0
-        case .eq, .equalto: return Value.equal(value, try argument())
-        case .sameas: return isSame(value, try argument())
-        case .ne: return !Value.equal(value, try argument())
+        case .eq, .equalto: return try isEqual(value, try argument())
+        case .sameas: return try isSame(value, try argument())
+        case .ne: return try !isEqual(value, try argument())
         case .lt, .lessthan: return try compare(.less, value, try argument())
         case .le: return try compare(.lessOrEqual, value, try argument())
         case .gt, .greaterthan: return try compare(.greater, value, try argument())
@@ -63,12 +64,21 @@ extension Interpreter {
 
     /// Python's `is`, as far as values have an identity: lists and dictionaries that were made apart do not exist here
     /// to be told apart, so equal ones count as the same.
-    private func isSame(_ left: Value, _ right: Value) -> Bool {
-        left.typeName == right.typeName && Value.equal(left, right)
+    private func isSame(_ left: Value, _ right: Value) throws(ChatTemplateError) -> Bool {
+        guard left.typeName == right.typeName else { return false }
+        return try isEqual(left, right)
+    }
+
+    /// The text of a value that may be the name of a filter or a test.
+    private func name(in value: Value) throws(ChatTemplateError) -> String {
+        let text = try text(of: value)
+        return text.byteCount <= 64 ? text.string : ""
     }
 
     private func isCased(_ value: Value, upper: Bool) throws(ChatTemplateError) -> Bool {
-        let scalars = try text(of: value).scalars
+        let text = try text(of: value)
+        try spend(text.byteCount)
+        let scalars = text.scalars
         let (wanted, other) = (
             scalars.contains { $0.properties.isUppercase }, scalars.contains { $0.properties.isLowercase }
         )

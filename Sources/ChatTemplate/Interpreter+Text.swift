@@ -14,7 +14,8 @@ extension Interpreter {
     /// Python's `repr(value)`.
     func appendRepresentation(of value: Value, to text: inout Text, depth: Int) throws(ChatTemplateError) {
         guard depth < 64 else { throw failure("a value nested deeper than 64") }
-        try checked(byteCount: text.byteCount)
+        try checked(byteCount: text.size)
+        try spend(1)
         switch value {
         case .undefined: text.append("Undefined")
         case .none: text.append("None")
@@ -22,7 +23,7 @@ extension Interpreter {
         case .int(let value): text.append(String(value))
         case .double(let value): text.append(PythonNumber.representation(of: value))
         case .string(let value):
-            try charge(byteCount: value.byteCount)
+            try charge(charactersOf: value, growth: 4)
             text.append(PythonString.representation(of: value.string), isUntrusted: value.hasUntrusted)
         case .list(let values):
             text.append("[")
@@ -34,6 +35,7 @@ extension Interpreter {
             text.append(values.count == 1 ? ",)" : ")")
         case .dictionary(let dictionary):
             text.append("{")
+            try spend(4 * dictionary.count)
             for (index, item) in dictionary.items.enumerated() {
                 if index > 0 { text.append(", ") }
                 try appendRepresentation(of: item.key.value, to: &text, depth: depth + 1)
@@ -45,7 +47,7 @@ extension Interpreter {
         }
     }
 
-    private func appendElements(_ values: [Value], to text: inout Text, depth: Int) throws(ChatTemplateError) {
+    private func appendElements(_ values: ValueList, to text: inout Text, depth: Int) throws(ChatTemplateError) {
         for (index, value) in values.enumerated() {
             if index > 0 { text.append(", ") }
             try appendRepresentation(of: value, to: &text, depth: depth + 1)

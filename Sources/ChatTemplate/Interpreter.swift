@@ -1,18 +1,3 @@
-/// Bounds on one rendering.
-package struct ChatTemplateLimits: Sendable {
-    /// Statements and expressions evaluated; work over long strings and lists counts as many. A step takes well under a
-    /// microsecond.
-    package var maxSteps = 5_000_000
-    /// Bytes of the rendered text, and of any string made on the way.
-    package var maxOutputBytes = 32 << 20
-    /// Elements of any list made on the way.
-    package var maxElements = 1 << 20
-    /// Nesting of expressions, blocks and macro calls together.
-    package var maxDepth = 400
-
-    package init() {}
-}
-
 /// Walks a template's syntax tree. One instance renders once.
 final class Interpreter {
     /// What a statement asks of the loop around it.
@@ -26,8 +11,10 @@ final class Interpreter {
     private var steps = 0
     private var depth = 0
     private var line = 0
-    /// Scopes that macros hold on to.
+    /// Scopes that macros hold on to, and namespaces: these may hold each other in a circle or in a chain of any length.
+    /// Kept until the end, and emptied there one by one.
     private var macroScopes: [Scope] = []
+    private var namespaces: [Namespace] = []
 
     init(limits: ChatTemplateLimits, secondsSince1970: Double) {
         self.limits = limits
@@ -45,7 +32,10 @@ final class Interpreter {
         globals.set("cycler", .function(.cycler))
         globals.set("joiner", .function(.joiner))
         for (name, value) in variables { globals.set(name, value) }
-        defer { for scope in macroScopes { scope.clear() } }
+        defer {
+            for scope in macroScopes { scope.clear() }
+            for namespace in namespaces { namespace.attributes = ValueDictionary() }
+        }
         do throws(ChatTemplateError) {
             _ = try execute(statements, Scope(parent: globals))
         } catch {
@@ -65,43 +55,107 @@ final class Interpreter {
         ChatTemplateError(code: .limitExceeded, message: message)
     }
 
-    private func step() throws(ChatTemplateError) {
-        steps += 1
+    /// Counts work; see ``ChatTemplateLimits``.
+    func spend(_ work: Int) throws(ChatTemplateError) {
+        steps += work
         guard steps <= limits.maxSteps else { throw limitReached("more than \(limits.maxSteps) steps") }
     }
 
-    private func nested<T>(_ body: () throws(ChatTemplateError) -> T) throws(ChatTemplateError) -> T {
-        try step()
+    func nested<T>(_ body: () throws(ChatTemplateError) -> T) throws(ChatTemplateError) -> T {
+        try spend(1)
         depth += 1
         defer { depth -= 1 }
         guard depth <= limits.maxDepth else { throw limitReached("nested deeper than \(limits.maxDepth)") }
         return try body()
     }
 
-    /// A string value, unless it is too long. Pass `byteCount` to refuse before the string is made.
+    /// Refuses a string that is too long. Pass `byteCount` to refuse before the string is made.
     func checked(byteCount: Int) throws(ChatTemplateError) {
         guard byteCount <= limits.maxOutputBytes else {
             throw limitReached("a string of more than \(limits.maxOutputBytes) bytes")
         }
     }
 
-    func checked(elements: Int) throws(ChatTemplateError) {
-        guard elements <= limits.maxElements else {
-            throw limitReached("a list of more than \(limits.maxElements) elements")
-        }
-        // Work over a long list is many steps, though it is one expression.
-        steps += elements / 8
+    /// Counts the work of copying `byteCount` bytes, before it is done; refuses more than a string may have.
+    func charge(byteCount: Int) throws(ChatTemplateError) {
+        try checked(byteCount: byteCount)
+        try spend(byteCount / 32)
     }
 
-    /// Counts the work over `byteCount` bytes as steps.
-    func charge(byteCount: Int) throws(ChatTemplateError) {
-        steps += byteCount / 64
-        guard steps <= limits.maxSteps else { throw limitReached("more than \(limits.maxSteps) steps") }
+    /// Counts the work of copying `text` so many times, before it is done.
+    func charge(_ text: Text, times count: Int = 1) throws(ChatTemplateError) {
+        let (size, overflow) = text.size.multipliedReportingOverflow(by: count)
+        try charge(byteCount: overflow ? .max : size)
+    }
+
+    /// Counts the work of going through `text` character by character, before it is done.
+    ///
+    /// - Parameter growth: how many times longer than the text the result may be.
+    func charge(charactersOf text: Text, growth: Int = 1) throws(ChatTemplateError) {
+        try charge(text, times: growth)
+        try spend(text.byteCount / 4)
+    }
+
+    /// Counts the work of looking for `part` in `text`, before it is done.
+    func charge(searchIn text: Text, for part: Text) throws(ChatTemplateError) {
+        try spend(text.byteCount / 16 + part.byteCount / 2)
+    }
+
+    /// Counts the work of making a list of `count` elements, before it is done; refuses too many.
+    func charge(elements count: Int) throws(ChatTemplateError) {
+        guard count <= limits.maxElements else {
+            throw limitReached("a list of more than \(limits.maxElements) elements")
+        }
+        try spend(count)
+    }
+
+    private func checked(depth: Int) throws(ChatTemplateError) {
+        guard depth <= limits.maxValueDepth else {
+            throw limitReached("values nested deeper than \(limits.maxValueDepth)")
+        }
+    }
+
+    // MARK: - Values that hold values
+
+    func list(_ values: [Value]) throws(ChatTemplateError) -> Value { .list(try made(values)) }
+
+    func tuple(_ values: [Value]) throws(ChatTemplateError) -> Value { .tuple(try made(values)) }
+
+    func made(_ values: [Value]) throws(ChatTemplateError) -> ValueList {
+        try charge(elements: values.count)
+        let list = ValueList(values)
+        try checked(depth: list.depth)
+        return list
+    }
+
+    /// A dictionary whose entries have been counted.
+    func made(_ dictionary: ValueDictionary) throws(ChatTemplateError) -> Value {
+        try checked(depth: dictionary.depth)
+        return .dictionary(dictionary)
+    }
+
+    /// The keys of a dictionary with their values, as pairs.
+    func pairs(of dictionary: ValueDictionary) throws(ChatTemplateError) -> [Value] {
+        try spend(4 * dictionary.count)
+        return try dictionary.items.map { item throws(ChatTemplateError) in try tuple([item.key.value, item.value]) }
+    }
+
+    private func innerScope(of scope: Scope) throws(ChatTemplateError) -> Scope {
+        guard scope.depth < limits.maxDepth else { throw limitReached("scopes nested deeper than \(limits.maxDepth)") }
+        // Its table is an allocation that most scopes need.
+        try spend(1)
+        return Scope(parent: scope)
+    }
+
+    private func keep(_ scope: Scope) throws(ChatTemplateError) {
+        try spend(16)
+        if macroScopes.last !== scope { macroScopes.append(scope) }
     }
 
     private func write(_ text: Text) throws(ChatTemplateError) {
-        outputByteCount += text.byteCount
+        outputByteCount += text.size
         try checked(byteCount: outputByteCount)
+        try charge(text)
         output.append(text)
     }
 
@@ -142,22 +196,22 @@ final class Interpreter {
             return try execute(otherwise, scope)
         case .set(let target, let expression): try assign(target, try evaluate(expression, scope), scope)
         case .setBlock(let target, let filters, let body):
-            let text = try capture { () throws(ChatTemplateError) in _ = try execute(body, Scope(parent: scope)) }
+            let text = try capture { () throws(ChatTemplateError) in _ = try execute(body, try innerScope(of: scope)) }
             try assign(target, try apply(filters, to: .string(text), scope), scope)
         case .macro(let definition):
-            macroScopes.append(scope)
+            try keep(scope)
             scope.set(definition.name, .macro(Macro(definition, scope: scope)))
         case .callBlock(let definition, let call):
             guard case .call(let callee, let arguments) = call else { throw failure("expected a call") }
-            macroScopes.append(scope)
+            try keep(scope)
             var values = try evaluate(arguments, scope)
             values.named.append(("caller", .macro(Macro(definition, scope: scope))))
             try write(try text(of: try self.call(try evaluate(callee, scope), values, described: "the macro")))
         case .filterBlock(let filters, let body):
-            let text = try capture { () throws(ChatTemplateError) in _ = try execute(body, Scope(parent: scope)) }
+            let text = try capture { () throws(ChatTemplateError) in _ = try execute(body, try innerScope(of: scope)) }
             try write(try self.text(of: try apply(filters, to: .string(text), scope)))
         case .with(let assignments, let body):
-            let inner = Scope(parent: scope)
+            let inner = try innerScope(of: scope)
             for (target, value) in assignments { try assign(target, try evaluate(value, scope), inner) }
             return try execute(body, inner)
         case .group(let body): return try execute(body, scope)
@@ -172,19 +226,22 @@ final class Interpreter {
     ) throws(ChatTemplateError) -> Flow {
         var values = try elements(of: value)
         if let filter = statement.filter {
+            try charge(elements: values.count)
             var kept: [Value] = []
             for value in values {
-                let inner = Scope(parent: scope)
+                let inner = try innerScope(of: scope)
                 try assign(statement.target, value, inner)
                 if try evaluate(filter, inner).isTrue { kept.append(value) }
             }
-            values = kept
+            values = ValueList(kept, depth: values.depth)
         }
-        if values.isEmpty { return try execute(statement.otherwise, Scope(parent: scope)) }
+        if values.isEmpty { return try execute(statement.otherwise, try innerScope(of: scope)) }
         let loop = Loop(values, depth: depth, recursion: statement.isRecursive ? (statement, scope) : nil)
+        defer { loop.end() }
         for (index, value) in values.enumerated() {
             loop.index = index
-            let inner = Scope(parent: scope)
+            try spend(1)
+            let inner = try innerScope(of: scope)
             inner.set("loop", .loop(loop))
             try assign(statement.target, value, inner)
             if try execute(statement.body, inner) == .breakLoop { break }
@@ -234,19 +291,20 @@ final class Interpreter {
         case .literal(let value): return Value(value, isUntrusted: false)
         case .name(let name): return scope.value(name) ?? .undefined("'\(name)'")
         case .list(let items):
-            return .list(try items.map { item throws(ChatTemplateError) in try evaluate(item, scope) })
+            return try list(try items.map { item throws(ChatTemplateError) in try evaluate(item, scope) })
         case .tuple(let items):
-            return .tuple(try items.map { item throws(ChatTemplateError) in try evaluate(item, scope) })
+            return try tuple(try items.map { item throws(ChatTemplateError) in try evaluate(item, scope) })
         case .dictionary(let items):
             var dictionary = ValueDictionary()
             for (key, value) in items {
                 let keyValue = try evaluate(key, scope)
-                guard let key = ValueDictionary.Key(keyValue) else {
+                guard let key = try self.key(keyValue) else {
                     throw failure("\(keyValue.typeName) cannot be a dictionary key")
                 }
+                try spend(4)
                 dictionary[key] = try evaluate(value, scope)
             }
-            return .dictionary(dictionary)
+            return try made(dictionary)
         case .attribute(let base, let name): return try attribute(name, of: try evaluate(base, scope))
         case .subscripted(let base, let key): return try item(try evaluate(key, scope), of: try evaluate(base, scope))
         case .slice(let base, let start, let end, let step):
@@ -296,13 +354,16 @@ final class Interpreter {
         var values = CallArguments()
         for argument in arguments.positional { values.positional.append(try evaluate(argument, scope)) }
         if let unpacked = arguments.unpacked {
-            values.positional += try elements(of: try evaluate(unpacked, scope))
+            let more = try elements(of: try evaluate(unpacked, scope))
+            try charge(elements: more.count)
+            values.positional += more.array
         }
         for (name, argument) in arguments.named { values.named.append((name, try evaluate(argument, scope))) }
         if let unpacked = arguments.unpackedNamed {
             guard case .dictionary(let dictionary) = try evaluate(unpacked, scope) else {
                 throw failure("** needs a dict")
             }
+            try charge(elements: 2 * dictionary.count)
             for (key, value) in dictionary.items {
                 guard case .string(let name) = key.value else { throw failure("names of arguments are strings") }
                 values.named.append((name.string, value))
@@ -346,7 +407,7 @@ final class Interpreter {
 
     private func call(_ macro: Macro, _ arguments: CallArguments) throws(ChatTemplateError) -> Text {
         let definition = macro.definition
-        let scope = Scope(parent: macro.scope)
+        let scope = try innerScope(of: macro.scope)
         var rest = arguments.positional[...]
         var named = arguments.named
         for parameter in definition.parameters {
@@ -364,14 +425,15 @@ final class Interpreter {
             scope.set("caller", named.remove(at: index).value)
         }
         if definition.takesMorePositional {
-            scope.set("varargs", .tuple(Array(rest)))
+            scope.set("varargs", try tuple(Array(rest)))
         } else if !rest.isEmpty {
             throw failure("macro '\(definition.name)' takes \(definition.parameters.count) arguments")
         }
         if definition.takesMoreNamed {
             var rest = ValueDictionary()
             for (name, value) in named { rest[name] = value }
-            scope.set("kwargs", .dictionary(rest))
+            try spend(4 * named.count)
+            scope.set("kwargs", try made(rest))
         } else if let name = named.first?.name {
             throw failure("macro '\(definition.name)' takes no argument '\(name)'")
         }
@@ -394,20 +456,29 @@ final class Interpreter {
             guard case .string(let format) = arguments.positional.first else {
                 throw failure("strftime_now needs a format")
             }
+            guard format.byteCount <= 4096 else {
+                throw failure("strftime_now with a format of \(format.byteCount) bytes")
+            }
+            try charge(charactersOf: format, growth: 16)
             let text = DateFormat.format(format.string, secondsSince1970: secondsSince1970)
-            try checked(byteCount: text.utf8.count)
             return .string(Text(text, isUntrusted: format.hasUntrusted))
-        case .range: return .list(try range(arguments.positional))
+        case .range: return try range(arguments.positional)
         case .namespace:
             let namespace = Namespace()
+            namespaces.append(namespace)
+            try spend(8)
             namespace.attributes = try dictionary(arguments)
             return .namespace(namespace)
-        case .dict: return .dictionary(try dictionary(arguments))
+        case .dict: return try made(try dictionary(arguments))
         case .cycler:
             guard !arguments.positional.isEmpty else { throw failure("cycler needs values") }
-            return .cycler(Cycler(arguments.positional))
-        case .joiner: return .joiner(Joiner(arguments.value(0, "sep") ?? .text(", ")))
-        case .method(let receiver, let name): return try callMethod(name, receiver, arguments)
+            return .cycler(Cycler(try made(arguments.positional)))
+        case .joiner:
+            let separator = arguments.value(0, "sep") ?? .text(", ")
+            try checked(depth: separator.depth + 1)
+            return .joiner(Joiner(separator))
+        case .method(let receiver, let name):
+            return try nested { () throws(ChatTemplateError) in try callMethod(name, receiver, arguments) }
         }
     }
 
@@ -415,22 +486,26 @@ final class Interpreter {
         var result = ValueDictionary()
         for argument in arguments.positional {
             if case .dictionary(let dictionary) = argument {
+                // What is set below makes a copy of it.
+                try charge(elements: 4 * dictionary.count)
                 result = dictionary
                 continue
             }
             for pair in try elements(of: argument) {
                 let parts = try elements(of: pair)
-                guard parts.count == 2, let key = ValueDictionary.Key(parts[0]) else {
+                guard parts.count == 2, let key = try key(parts[0]) else {
                     throw failure("a dictionary needs pairs of key and value")
                 }
+                try spend(4)
                 result[key] = parts[1]
             }
         }
         for (name, value) in arguments.named { result[name] = value }
+        try spend(4 * arguments.named.count)
         return result
     }
 
-    private func range(_ arguments: [Value]) throws(ChatTemplateError) -> [Value] {
+    private func range(_ arguments: [Value]) throws(ChatTemplateError) -> Value {
         let bounds = arguments.compactMap(\.integer)
         guard bounds.count == arguments.count, (1...3).contains(bounds.count) else {
             throw failure("range needs one to three integers")
@@ -443,12 +518,13 @@ final class Interpreter {
         var current = start
         while step > 0 ? current < end : current > end {
             values.append(.int(current))
+            try spend(1)
             guard values.count <= 100_000 else { throw limitReached("a range of more than 100000 elements") }
             let (next, overflow) = current.addingReportingOverflow(step)
             if overflow { break }
             current = next
         }
-        return values
+        return .list(ValueList(values, depth: 1))
     }
 }
 

@@ -18,8 +18,14 @@ struct Parser {
         return statements
     }
 
+    /// Where macros' bodies may speak of arguments beyond their parameters; ascending.
+    private let varargsIndices: [Int]
+    private let kwargsIndices: [Int]
+
     private init(tokens: [Token]) {
         self.tokens = tokens
+        varargsIndices = tokens.indices.filter { tokens[$0].kind == .name("varargs") }
+        kwargsIndices = tokens.indices.filter { tokens[$0].kind == .name("kwargs") }
     }
 
     // MARK: - Tokens
@@ -179,10 +185,17 @@ struct Parser {
         defer { loopDepth = outerLoops }
         let start = index
         let body = try body(until: end)
-        let names = tokens[start..<index].lazy.map(\.kind)
+        func speaks(of indices: [Int]) -> Bool {
+            var (low, high) = (0, indices.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if indices[middle] < start { low = middle + 1 } else { high = middle }
+            }
+            return low < indices.count && indices[low] < index
+        }
         return MacroDefinition(
-            name: name, parameters: parameters, body: body, takesMorePositional: names.contains(.name("varargs")),
-            takesMoreNamed: names.contains(.name("kwargs")))
+            name: name, parameters: parameters, body: body, takesMorePositional: speaks(of: varargsIndices),
+            takesMoreNamed: speaks(of: kwargsIndices))
     }
 
     private mutating func forBlock() throws(ChatTemplateError) -> Statement.Kind {

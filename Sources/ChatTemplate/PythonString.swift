@@ -13,37 +13,56 @@ enum PythonString {
         return offsets
     }
 
+    /// `count` copies, for short texts many times faster than `String(repeating:count:)`.
+    static func repeated(_ text: String, _ count: Int) -> String {
+        guard count > 0, text.utf8.count < 16 else { return String(repeating: text, count: max(count, 0)) }
+        let part = Array(text.utf8)
+        guard part.count > 1 else {
+            return part.first.map { String(decoding: [UInt8](repeating: $0, count: count), as: UTF8.self) } ?? ""
+        }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(part.count * count)
+        for _ in 0..<count { bytes += part }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Number of scalars.
+    static func count(_ text: String) -> Int {
+        text.utf8.reduce(0) { $0 + ($1 & 0xC0 == 0x80 ? 0 : 1) }
+    }
+
+    /// The byte offset of the scalar `index` places after the one at byte `start`; there must be one, or the end.
+    static func offset(of index: Int, in text: String, from start: Int = 0) -> Int {
+        let utf8 = text.utf8
+        var position = utf8.index(utf8.startIndex, offsetBy: start)
+        var offset = start
+        for _ in 0..<index {
+            repeat {
+                utf8.formIndex(after: &position)
+                offset += 1
+            } while position < utf8.endIndex && utf8[position] & 0xC0 == 0x80
+        }
+        return offset
+    }
+
     /// What `str.strip` leaves, in bytes, when white space or the scalars of `characters` go.
     static func strip(
-        _ text: Substring.UnicodeScalarView, _ characters: String? = nil, left: Bool = true, right: Bool = true
+        _ text: String, _ characters: String? = nil, left: Bool = true, right: Bool = true
     ) -> Range<Int> {
         let set = characters.map { Set($0.unicodeScalars) }
         func goes(_ scalar: Unicode.Scalar) -> Bool { set?.contains(scalar) ?? scalar.isPythonSpace }
-        var scalars = text
+        var scalars = text.unicodeScalars[...]
         var start = 0
-        var end = scalars.reduce(0) { $0 + UTF8.width($1) }
-        if left {
-            while let first = scalars.first, goes(first) {
-                start += UTF8.width(first)
-                scalars.removeFirst()
-            }
+        var end = text.utf8.count
+        while left, let first = scalars.first, goes(first) {
+            start += UTF8.width(first)
+            scalars.removeFirst()
         }
-        if right {
-            while let last = scalars.last, goes(last) {
-                end -= UTF8.width(last)
-                scalars.removeLast()
-            }
+        while right, let last = scalars.last, goes(last) {
+            end -= UTF8.width(last)
+            scalars.removeLast()
         }
         return start..<end
-    }
-
-    /// `str.strip` of white space.
-    static func strip(_ text: String) -> String {
-        let scalars = text.unicodeScalars
-        guard let start = scalars.firstIndex(where: { !$0.isPythonSpace }),
-            let end = scalars.lastIndex(where: { !$0.isPythonSpace })
-        else { return "" }
-        return String(scalars[start...end])
     }
 
     static func contains(_ text: String, _ part: String) -> Bool {
@@ -51,34 +70,38 @@ enum PythonString {
     }
 
     /// Byte positions where `part` occurs, from the left without overlap. An empty part occurs at 0.
+    ///
+    /// Knuth, Morris and Pratt's search: the time is linear in both lengths, whatever they hold.
     static func occurrences(of part: [UInt8], in bytes: [UInt8], limit: Int = .max) -> [Int] {
-        guard let first = part.first else { return [0] }
+        guard !part.isEmpty else { return [0] }
+        guard part.count <= bytes.count, limit > 0 else { return [] }
+        // For each beginning of the part, the length of its longest end that is a beginning too.
+        var borders = [Int](repeating: 0, count: part.count)
+        var length = 0
+        for index in 1..<part.count {
+            while length > 0, part[index] != part[length] { length = borders[length - 1] }
+            if part[index] == part[length] { length += 1 }
+            borders[index] = length
+        }
         var positions: [Int] = []
-        var index = 0
-        while index + part.count <= bytes.count, positions.count < limit {
-            if bytes[index] == first, bytes[index..<index + part.count].elementsEqual(part) {
-                positions.append(index)
-                index += part.count
-            } else {
-                index += 1
-            }
+        length = 0
+        for index in bytes.indices {
+            while length > 0, bytes[index] != part[length] { length = borders[length - 1] }
+            if bytes[index] == part[length] { length += 1 }
+            guard length == part.count else { continue }
+            length = 0
+            positions.append(index + 1 - part.count)
+            if positions.count >= limit { break }
         }
         return positions
     }
 
-    /// Byte positions where `part` occurs, from the right without overlap, rightmost first.
+    /// Byte positions where `part` occurs, from the right without overlap, rightmost first. An empty part occurs at the end.
     static func occurrencesFromRight(of part: [UInt8], in bytes: [UInt8], limit: Int = .max) -> [Int] {
-        var positions: [Int] = []
-        var index = bytes.count - part.count
-        while index >= 0, positions.count < limit {
-            if bytes[index..<index + part.count].elementsEqual(part) {
-                positions.append(index)
-                index -= part.count
-            } else {
-                index -= 1
-            }
+        guard !part.isEmpty else { return [bytes.count] }
+        return occurrences(of: part.reversed(), in: bytes.reversed(), limit: limit).map {
+            bytes.count - $0 - part.count
         }
-        return positions
     }
 
     /// The bytes between `positions`, at each of which a separator of `length` bytes stands.
@@ -169,30 +192,31 @@ enum PythonString {
 
     /// `repr(text)`.
     static func representation(of text: String) -> String {
-        let quote: Unicode.Scalar =
-            text.utf8.contains(UInt8(ascii: "'")) && !text.utf8.contains(UInt8(ascii: "\"")) ? "\"" : "'"
-        var result = String.UnicodeScalarView([quote])
+        let quote =
+            text.utf8.contains(UInt8(ascii: "'")) && !text.utf8.contains(UInt8(ascii: "\""))
+            ? UInt8(ascii: "\"") : UInt8(ascii: "'")
+        var result = [quote]
+        result.reserveCapacity(text.utf8.count + 2)
         for scalar in text.unicodeScalars {
             switch scalar {
-            case "\n": result.append(contentsOf: "\\n".unicodeScalars)
-            case "\r": result.append(contentsOf: "\\r".unicodeScalars)
-            case "\t": result.append(contentsOf: "\\t".unicodeScalars)
-            case "\\": result.append(contentsOf: "\\\\".unicodeScalars)
-            case quote: result.append(contentsOf: ["\\", quote])
+            case "\n": result += "\\n".utf8
+            case "\r": result += "\\r".utf8
+            case "\t": result += "\\t".utf8
+            case "\\": result += "\\\\".utf8
+            case _ where scalar.value == UInt32(quote): result += [UInt8(ascii: "\\"), quote]
+            case _ where (0x20...0x7E).contains(scalar.value): result.append(UInt8(scalar.value))
+            case _ where isPrintable(scalar): result += UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter
             default:
-                if isPrintable(scalar) {
-                    result.append(scalar)
-                } else {
-                    let (prefix, width) =
-                        scalar.value < 0x100 ? ("\\x", 2) : scalar.value < 0x10000 ? ("\\u", 4) : ("\\U", 8)
-                    let hex = String(scalar.value, radix: 16)
-                    result.append(
-                        contentsOf: (prefix + String(repeating: "0", count: width - hex.count) + hex).unicodeScalars)
+                let (letter, width) = scalar.value < 0x100 ? ("x", 2) : scalar.value < 0x10000 ? ("u", 4) : ("U", 8)
+                result += "\\\(letter)".utf8
+                for shift in (0..<width).reversed() {
+                    let digit = UInt8(scalar.value >> (UInt32(shift) * 4) & 0xF)
+                    result.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
                 }
             }
         }
         result.append(quote)
-        return String(result)
+        return String(decoding: result, as: UTF8.self)
     }
 
     private static func isPrintable(_ scalar: Unicode.Scalar) -> Bool {

@@ -13,6 +13,7 @@ struct StringMethods {
         case "split", "rsplit": return try split(fromRight: name == "rsplit")
         case "splitlines":
             let keepsEnds = arguments.value(0, "keepends")?.isTrue ?? false
+            try interpreter.charge(charactersOf: text)
             return try list(PythonString.lines(text.string, keepsEnds: keepsEnds))
         case "partition", "rpartition": return try partition(fromRight: name == "rpartition")
         case "replace":
@@ -20,7 +21,8 @@ struct StringMethods {
                 try interpreter.replace(text, try string(0, "old"), try string(1, "new"), try limit(2, "count")))
         case "join":
             guard let values = arguments.positional.first else { throw failure("join needs a list") }
-            let elements = try interpreter.elements(of: values)
+            let elements = try interpreter.elements(of: values).array
+            try interpreter.spend(elements.count)
             for element in elements {
                 guard case .string = element else { throw failure("join needs strings, got \(element.typeName)") }
             }
@@ -31,6 +33,7 @@ struct StringMethods {
         case "format_map":
             guard case .dictionary(let dictionary) = arguments.positional.first else { throw failure("needs a dict") }
             var named = CallArguments()
+            try interpreter.charge(elements: 4 * dictionary.count)
             for (key, value) in dictionary.items {
                 if case .string(let name) = key.value { named.named.append((name.string, value)) }
             }
@@ -68,25 +71,27 @@ struct StringMethods {
     // MARK: - Pieces
 
     private func list(_ ranges: [Range<Int>]) throws(ChatTemplateError) -> Value {
-        try interpreter.checked(elements: ranges.count)
-        return .list(ranges.map { .string(text[$0]) })
+        // Each is a string of its own, with a mark of its own.
+        try interpreter.spend(ranges.count * (text.hasUntrusted ? 4 : 2))
+        return try interpreter.list(ranges.map { .string(text[$0]) })
     }
 
     private func strip(left: Bool, right: Bool) throws(ChatTemplateError) -> Value {
-        let characters = try optionalString(0, "chars")
-        return .string(
-            text[PythonString.strip(text.scalars[...], characters?.string, left: left, right: right)])
+        let characters = try optionalString(0, "chars").map(Value.string)
+        return .string(try interpreter.stripped(text, characters, left: left, right: right))
     }
 
     private func split(fromRight: Bool) throws(ChatTemplateError) -> Value {
         let limit = try limit(1, "maxsplit")
         guard let separator = try optionalString(0, "sep") else {
+            try interpreter.charge(charactersOf: text)
             return try list(
                 fromRight
                     ? PythonString.wordsFromRight(text.string, limit: limit)
                     : PythonString.words(text.string, limit: limit))
         }
         guard !separator.isEmpty else { throw failure("an empty separator") }
+        try interpreter.charge(searchIn: text, for: separator)
         return try list(
             fromRight
                 ? PythonString.splitFromRight(text.string, separator.string, limit: limit)
@@ -96,16 +101,18 @@ struct StringMethods {
     private func partition(fromRight: Bool) throws(ChatTemplateError) -> Value {
         let separator = try string(0, "sep")
         guard !separator.isEmpty else { throw failure("an empty separator") }
+        try interpreter.charge(searchIn: text, for: separator)
         let found =
             fromRight
             ? PythonString.occurrencesFromRight(of: separator.bytes, in: text.bytes, limit: 1)
             : PythonString.occurrences(of: separator.bytes, in: text.bytes, limit: 1)
         guard let position = found.first else {
             let parts: [Text] = fromRight ? ["", "", text] : [text, "", ""]
-            return .tuple(parts.map(Value.string))
+            return try interpreter.tuple(parts.map(Value.string))
         }
         let end = position + separator.byteCount
-        return .tuple([text[0..<position], text[position..<end], text[end..<text.byteCount]].map(Value.string))
+        return try interpreter.tuple(
+            [text[0..<position], text[position..<end], text[end..<text.byteCount]].map(Value.string))
     }
 
     private func removeAffix() throws(ChatTemplateError) -> Value {
@@ -126,7 +133,7 @@ struct StringMethods {
             let signLength = hasSign ? 1 : 0
             var result = text[0..<signLength]
             result.append(
-                try interpreter.padded(text[signLength..<text.byteCount], width - signLength, "0", .right))
+                try interpreter.padded(text[signLength..<text.byteCount], max(width, 1) - signLength, "0", .right))
             return .string(result)
         }
         let fill = try optionalString(1, "fillchar") ?? " "
@@ -145,13 +152,14 @@ struct StringMethods {
             return bound
         }
         guard arguments.positional.count > 1 else { return (text, 0) }
-        let offsets = PythonString.offsets(text.string)
-        let count = offsets.count - 1
+        try interpreter.spend(text.byteCount / 16)
+        let count = PythonString.count(text.string)
         func position(_ bound: Int) -> Int { bound < 0 ? max(bound + count, 0) : bound }
         let start = position(try bound(1) ?? 0)
         let end = min(position(try bound(2) ?? count), count)
         guard start <= end else { return nil }
-        return (text[offsets[start]..<offsets[end]], start)
+        let first = PythonString.offset(of: start, in: text.string)
+        return (text[first..<PythonString.offset(of: end - start, in: text.string, from: first)], start)
     }
 
     private func search() throws(ChatTemplateError) -> Value {
@@ -164,6 +172,7 @@ struct StringMethods {
         if isAffix {
             let affixes: [Text]
             if case .tuple(let values) = arguments.positional.first {
+                try interpreter.spend(values.count)
                 affixes = try values.map { value throws(ChatTemplateError) in
                     guard case .string(let text) = value else { throw failure("\(name) needs strings") }
                     return text
@@ -171,6 +180,7 @@ struct StringMethods {
             } else {
                 affixes = [try string(0, "prefix")]
             }
+            for affix in affixes { try interpreter.charge(byteCount: min(affix.byteCount, part.byteCount)) }
             let utf8 = part.string.utf8
             return .bool(
                 affixes.contains { affix in
@@ -179,7 +189,9 @@ struct StringMethods {
                         : utf8.reversed().starts(with: affix.string.utf8.reversed())
                 })
         }
-        let wanted = try string(0, "sub").bytes
+        let sub = try string(0, "sub")
+        try interpreter.charge(searchIn: part, for: sub)
+        let wanted = sub.bytes
         let bytes = part.bytes
         if name == "count" {
             return .int(
@@ -200,6 +212,9 @@ struct StringMethods {
     // MARK: - Changing and checking
 
     private func changeOrCheck() throws(ChatTemplateError) -> Value {
+        // A character becomes up to three, and its properties are asked for.
+        try interpreter.charge(charactersOf: text, growth: 3)
+        try interpreter.spend(text.byteCount / 2)
         let scalars = text.scalars
         let isEmpty = scalars.isEmpty
         let hasTitle = scalars.contains { $0.properties.generalCategory == .titlecaseLetter }
@@ -242,7 +257,8 @@ struct StringMethods {
             for scalar in run.unicodeScalars {
                 if scalar == "\t" {
                     let width = size > 0 ? size - column % size : 0
-                    result.append(String(repeating: " ", count: width), isUntrusted: isUntrusted)
+                    try interpreter.charge(byteCount: width)
+                    result.append(PythonString.repeated(" ", width), isUntrusted: isUntrusted)
                     column += width
                     try interpreter.checked(byteCount: result.byteCount)
                 } else {

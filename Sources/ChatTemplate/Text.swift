@@ -16,6 +16,8 @@ struct Text: Sendable {
     }
 
     var byteCount: Int { string.utf8.count }
+    /// Bytes that it takes, marks included.
+    var size: Int { byteCount + 16 * untrusted.count }
     var isEmpty: Bool { string.isEmpty }
     /// Whether any of it came from the request.
     var hasUntrusted: Bool { !untrusted.isEmpty }
@@ -29,13 +31,24 @@ struct Text: Sendable {
         let start = utf8.index(utf8.startIndex, offsetBy: range.lowerBound)
         let end = utf8.index(start, offsetBy: range.count)
         var result = Text(String(decoding: utf8[start..<end], as: UTF8.self))
-        for mark in untrusted {
+        for mark in untrusted[firstMark(endingAfter: range.lowerBound)...] {
+            guard mark.lowerBound < range.upperBound else { break }
             let part = mark.clamped(to: range)
             if !part.isEmpty {
                 result.untrusted.append(part.lowerBound - range.lowerBound..<part.upperBound - range.lowerBound)
             }
         }
         return result
+    }
+
+    /// The index of the first mark that ends after byte `position`: a text may have as many marks as bytes.
+    private func firstMark(endingAfter position: Int) -> Int {
+        var (low, high) = (0, untrusted.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if untrusted[middle].upperBound <= position { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 
     mutating func append(_ other: Text) {
@@ -93,7 +106,8 @@ struct Text: Sendable {
 
     /// `count` copies.
     func repeated(_ count: Int) -> Text {
-        guard hasUntrusted else { return Text(String(repeating: string, count: count)) }
+        guard hasUntrusted, count > 0 else { return Text(PythonString.repeated(string, count)) }
+        if untrusted == [0..<byteCount] { return Text(PythonString.repeated(string, count), isUntrusted: true) }
         var result = Text("")
         for _ in 0..<count { result.append(self) }
         return result

@@ -7,8 +7,8 @@ enum Value {
     case int(Int)
     case double(Double)
     case string(Text)
-    case list([Value])
-    case tuple([Value])
+    case list(ValueList)
+    case tuple(ValueList)
     case dictionary(ValueDictionary)
     /// What `namespace()` makes: attributes that inner scopes can set.
     case namespace(Namespace)
@@ -26,7 +26,7 @@ enum Value {
         case .int(let value): self = .int(value)
         case .double(let value): self = .double(value)
         case .string(let value): self = .string(Text(value, isUntrusted: isUntrusted))
-        case .array(let values): self = .list(values.map { Value($0, isUntrusted: isUntrusted) })
+        case .array(let values): self = .list(ValueList(values.map { Value($0, isUntrusted: isUntrusted) }))
         case .object(let object):
             var dictionary = ValueDictionary()
             for key in object.keys {
@@ -91,41 +91,16 @@ enum Value {
         }
     }
 
-    /// Python's `==`. Strings are equal when their scalars are: no canonical equivalence.
-    static func equal(_ lhs: Value, _ rhs: Value) -> Bool {
-        switch (lhs, rhs) {
-        case (.string(let lhs), .string(let rhs)): return lhs == rhs
-        case (.none, .none), (.undefined, .undefined): return true
-        case (.list(let lhs), .list(let rhs)), (.tuple(let lhs), .tuple(let rhs)):
-            return lhs.count == rhs.count && zip(lhs, rhs).allSatisfy(equal)
-        case (.dictionary(let lhs), .dictionary(let rhs)):
-            return lhs.keys.count == rhs.keys.count
-                && lhs.keys.allSatisfy { key in
-                    guard let left = lhs[key], let right = rhs[key] else { return false }
-                    return equal(left, right)
-                }
-        case (.namespace(let lhs), .namespace(let rhs)): return lhs === rhs
-        case (.macro(let lhs), .macro(let rhs)): return lhs === rhs
-        default:
-            if let left = lhs.integer, let right = rhs.integer { return left == right }
-            if let left = lhs.number, let right = rhs.number { return left == right }
-            return false
-        }
-    }
-
-    /// Python's `<`, nil when the two have no order.
-    static func isLess(_ lhs: Value, _ rhs: Value) -> Bool? {
-        switch (lhs, rhs) {
-        case (.string(let lhs), .string(let rhs)):
-            // The order of UTF-8 bytes is the order of scalars.
-            return lhs.string.utf8.lexicographicallyPrecedes(rhs.string.utf8)
-        case (.list(let lhs), .list(let rhs)), (.tuple(let lhs), .tuple(let rhs)):
-            for (left, right) in zip(lhs, rhs) where !equal(left, right) { return isLess(left, right) }
-            return lhs.count < rhs.count
-        default:
-            if let left = lhs.integer, let right = rhs.integer { return left < right }
-            if let left = lhs.number, let right = rhs.number { return left < right }
-            return nil
+    /// How many values stand in each other here, at most: 0 for one that holds no others, and for those that the rendering
+    /// owns and takes apart at its end.
+    var depth: Int {
+        switch self {
+        case .list(let values), .tuple(let values): values.depth
+        case .dictionary(let dictionary): dictionary.depth
+        case .function(.method(let receiver, _)): receiver.depth + 1
+        case .cycler(let cycler): cycler.values.depth
+        case .joiner(let joiner): joiner.separator.depth + 1
+        default: 0
         }
     }
 }
@@ -150,21 +125,33 @@ struct ValueDictionary {
             identity = .string(text.bytes)
         }
 
-        /// nil for values that cannot be keys.
-        init?(_ value: Value) {
-            switch value {
-            case .none: identity = .none
-            case .string(let text): identity = .string(text.bytes)
-            case .tuple(let values):
-                let keys = values.compactMap(Key.init)
-                guard keys.count == values.count else { return nil }
-                identity = .tuple(keys)
-            case .double(let number): identity = Int(exactly: number).map(Identity.int) ?? .double(number)
-            default:
-                guard let integer = value.integer else { return nil }
-                identity = .int(integer)
-            }
+        private init(_ value: Value, _ identity: Identity) {
             self.value = value
+            self.identity = identity
+        }
+
+        /// nil for values that cannot be keys.
+        ///
+        /// - Parameter charge: told the bytes of each part before it is looked at; what it throws is passed on.
+        static func make(
+            _ value: Value, charge: (_ byteCount: Int) throws(ChatTemplateError) -> Void
+        ) throws(ChatTemplateError) -> Key? {
+            switch value {
+            case .none: return Key(value, .none)
+            case .string(let text):
+                try charge(text.byteCount)
+                return Key(text)
+            case .tuple(let values):
+                var keys: [Key] = []
+                for value in values {
+                    try charge(64)
+                    guard let key = try make(value, charge: charge) else { return nil }
+                    keys.append(key)
+                }
+                return Key(value, .tuple(keys))
+            case .double(let number): return Key(value, Int(exactly: number).map(Identity.int) ?? .double(number))
+            default: return value.integer.map { Key(value, .int($0)) }
+            }
         }
 
         static func == (lhs: Key, rhs: Key) -> Bool { lhs.identity == rhs.identity }
@@ -173,7 +160,10 @@ struct ValueDictionary {
 
     private(set) var keys: [Key] = []
     private var values: [Key: Value] = [:]
+    /// As ``Value/depth``.
+    private(set) var depth = 1
 
+    var count: Int { keys.count }
     var isEmpty: Bool { keys.isEmpty }
 
     /// Keys with their values, in order.
@@ -189,12 +179,15 @@ struct ValueDictionary {
         get { values[key] }
         set {
             guard let newValue else { return }
+            depth = max(depth, newValue.depth + 1, key.value.depth + 1)
             if values.updateValue(newValue, forKey: key) == nil { keys.append(key) }
         }
     }
 }
 
 /// Attributes that outlive the scope that sets them.
+///
+/// May hold itself: the rendering keeps all of them, and empties them at its end.
 final class Namespace {
     var attributes = ValueDictionary()
 }
@@ -222,30 +215,41 @@ enum Function {
     indirect case method(Value, String)
 }
 
-/// What `loop` is inside a `for`.
+/// What `loop` is inside a `for`. Holds nothing any more once the loop has ended.
 final class Loop {
-    let values: [Value]
+    private(set) var values: ValueList
+    let count: Int
     /// 0 for a loop that stands in no recursive one.
     let depth: Int
     var index = 0
     /// What `changed` was last asked about.
-    var lastChanged: [Value]?
+    var lastChanged: ValueList?
     /// The loop's own statement when it is recursive.
-    let recursion: (statement: LoopStatement, scope: Scope)?
+    private(set) var recursion: (statement: LoopStatement, scope: Scope)?
 
-    init(_ values: [Value], depth: Int, recursion: (statement: LoopStatement, scope: Scope)?) {
+    init(_ values: ValueList, depth: Int, recursion: (statement: LoopStatement, scope: Scope)?) {
         self.values = values
+        count = values.count
         self.depth = depth
         self.recursion = recursion
+    }
+
+    /// The value of another round; nil outside, and after the loop.
+    func value(at index: Int) -> Value? { values.indices.contains(index) ? values[index] : nil }
+
+    func end() {
+        values = ValueList([])
+        lastChanged = nil
+        recursion = nil
     }
 }
 
 /// What `cycler(...)` makes: values in turn.
 final class Cycler {
-    let values: [Value]
+    let values: ValueList
     var index = 0
 
-    init(_ values: [Value]) { self.values = values }
+    init(_ values: ValueList) { self.values = values }
 }
 
 /// What `joiner(...)` makes: nothing at the first call, then the separator.
@@ -259,10 +263,13 @@ final class Joiner {
 /// Names of one block; inner scopes see the outer ones and set only their own.
 final class Scope {
     private var values: [String: Value] = [:]
-    private let parent: Scope?
+    private var parent: Scope?
+    /// How many scopes this one stands in, itself included.
+    let depth: Int
 
     init(parent: Scope?) {
         self.parent = parent
+        depth = (parent?.depth ?? 0) + 1
     }
 
     func value(_ name: String) -> Value? {
@@ -276,6 +283,10 @@ final class Scope {
 
     func set(_ name: String, _ value: Value) { values[name] = value }
 
-    /// Forgets everything: macros and the scope they stand in hold each other.
-    func clear() { values = [:] }
+    /// Forgets everything: macros and the scope they stand in hold each other, and a macro that makes the next one holds
+    /// a chain of scopes of any length.
+    func clear() {
+        values = [:]
+        parent = nil
+    }
 }

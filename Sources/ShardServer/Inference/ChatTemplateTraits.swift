@@ -10,6 +10,10 @@ struct ChatTemplateTraits: Sendable {
     private static let probe = "fathom_probe"
 
     init(_ template: ChatTemplate) {
+        // Two messages take a template some hundred steps; one that wants more is not worth the time at loading.
+        var limits = ChatTemplateLimits()
+        limits.maxSteps = 100_000
+        let template = template.with(limits)
         func render(_ arguments: JinjaValue, _ content: JinjaValue) -> String? {
             let call: JinjaValue = [
                 "id": "call00001", "type": "function", "function": ["name": "probe", "arguments": arguments],
