@@ -26,16 +26,28 @@ struct AddedTokens: Sendable {
         case token(UInt32)
     }
 
+    private static let maxTokenBytes = 1024
+    private static let maxBytes = 1 << 22
+
     private(set) var byID: [UInt32: AddedToken] = [:]
     private var byText: [TokenText: UInt32] = [:]
     private var raw = SpecialTokenTrie()
     private var normalized = SpecialTokenTrie()
 
     /// - Parameter normalize: the tokeniser's normalisation, for the tokens that are looked for after it.
-    init(_ tokens: [AddedToken] = [], normalize: (String) -> String = { $0 }) {
+    /// - Throws: `unsupported` for tokens of a length that no vocabulary has: looking for them would take time by it.
+    init(_ tokens: [AddedToken] = [], normalize: (String) throws -> String = { $0 }) throws {
+        var byteCount = 0
         for var token in tokens where !token.text.isEmpty {
+            byteCount += token.text.utf8.count
+            guard token.text.utf8.count <= Self.maxTokenBytes, byteCount <= Self.maxBytes else {
+                throw TokenizationError(
+                    code: .unsupported,
+                    message: "an added token of \(token.text.utf8.count) bytes, or too many; expected at most "
+                        + "\(Self.maxTokenBytes) bytes, and \(Self.maxBytes) together")
+            }
             byText[TokenText(token.text)] = token.id
-            if token.isNormalized { token.text = normalize(token.text) }
+            if token.isNormalized { token.text = try normalize(token.text) }
             byID[token.id] = token
             if token.isNormalized {
                 normalized.insert(token.text.utf8, token: token.id)
@@ -51,21 +63,22 @@ struct AddedTokens: Sendable {
 
     /// Calls `body` with the parts of `range`, in order; none is empty.
     func split(
-        _ reader: ScalarReader, _ range: Range<Int>, isNormalized: Bool, parseSpecial: Bool, _ body: (Part) -> Void
-    ) {
+        _ reader: ScalarReader, _ range: Range<Int>, isNormalized: Bool, parseSpecial: Bool, _ budget: TextBudget,
+        _ body: (Part) throws -> Void
+    ) throws {
         let trie = isNormalized ? normalized : raw
         var done = range.lowerBound
         var search = range.lowerBound
-        while let match = trie.firstMatch(in: reader.bytes, range: search..<range.upperBound) {
+        while let match = try trie.firstMatch(in: reader.bytes, range: search..<range.upperBound, budget) {
             search = match.range.upperBound
             guard let token = byID[match.token], parseSpecial || !token.isSpecial,
                 let taken = takenRange(match.range, of: token, reader, range, notBefore: done)
             else { continue }
-            if done < taken.lowerBound { body(.text(done..<taken.lowerBound)) }
-            body(.token(token.id))
+            if done < taken.lowerBound { try body(.text(done..<taken.lowerBound)) }
+            try body(.token(token.id))
             done = taken.upperBound
         }
-        if done < range.upperBound { body(.text(done..<range.upperBound)) }
+        if done < range.upperBound { try body(.text(done..<range.upperBound)) }
     }
 
     /// The bytes that a token at `match` takes; nil when it may not stand there.

@@ -40,42 +40,44 @@ package struct ControlTokens: Sendable {
     /// The ids of a rendered prompt. Nothing is added around it: the template writes what the model expects.
     ///
     /// - Parameter untrusted: UTF-8 offsets of what is not the template's own: ascending, apart from each other.
-    package func encode(_ text: String, untrusted: [Range<Int>], with tokenizer: any Tokenizer) -> [UInt32] {
-        let matches = matches(in: text, untrusted)
+    /// - Throws: as ``Tokenizer/encode(_:parseSpecial:addSpecial:)``.
+    package func encode(_ text: String, untrusted: [Range<Int>], with tokenizer: any Tokenizer) throws -> [UInt32] {
+        let matches = try matches(in: text, untrusted)
         guard matches.contains(where: \.isForged) else {
-            return tokenizer.encode(text, parseSpecial: true, addSpecial: false)
+            return try tokenizer.encode(text, parseSpecial: true, addSpecial: false)
         }
         let bytes = Array(text.utf8)
         var ids: [UInt32] = []
         var start = 0
-        func appendPlain(upTo end: Int) {
+        func appendPlain(upTo end: Int) throws {
             guard start < end else { return }
-            ids += tokenizer.encode(
+            ids += try tokenizer.encode(
                 String(decoding: bytes[start..<end], as: UTF8.self), parseSpecial: false, addSpecial: false)
             start = end
         }
         for match in matches {
             if !match.isForged {
-                appendPlain(upTo: match.range.lowerBound)
+                try appendPlain(upTo: match.range.lowerBound)
                 ids.append(match.token)
                 start = match.range.upperBound
             } else if foundInEveryText.contains(match.token) {
                 // Cut after its first character it is not found.
-                appendPlain(upTo: match.range.lowerBound + 1)
+                try appendPlain(upTo: match.range.lowerBound + 1)
             }
         }
-        appendPlain(upTo: bytes.count)
+        try appendPlain(upTo: bytes.count)
         return ids
     }
 
     /// Tokens in order. Forged ones may overlap others, since they take nothing away.
-    private func matches(in text: String, _ untrusted: [Range<Int>]) -> [Match] {
+    private func matches(in text: String, _ untrusted: [Range<Int>]) throws -> [Match] {
         var text = text
-        return text.withUTF8 { bytes in
+        let budget = TextBudget(byteCount: text.utf8.count)
+        return try text.withUTF8 { bytes in
             var matches: [Match] = []
             var start = 0
             var nextMark = 0
-            while let (token, range) = trie.firstMatch(in: bytes, range: start..<bytes.count) {
+            while let (token, range) = try trie.firstMatch(in: bytes, range: start..<bytes.count, budget) {
                 while nextMark < untrusted.count, untrusted[nextMark].upperBound <= range.lowerBound { nextMark += 1 }
                 let mark = nextMark < untrusted.count ? untrusted[nextMark] : bytes.count..<bytes.count
                 guard mark.overlaps(range) else {
@@ -87,7 +89,9 @@ package struct ControlTokens: Sendable {
                 start = range.lowerBound + 1
                 // A shorter token of the template's own may stand before the mark.
                 let own = range.lowerBound..<max(mark.lowerBound, range.lowerBound)
-                if let shorter = trie.firstMatch(in: bytes, range: own), shorter.range.lowerBound == own.lowerBound {
+                if let shorter = try trie.firstMatch(in: bytes, range: own, budget),
+                    shorter.range.lowerBound == own.lowerBound
+                {
                     matches.append(Match(token: shorter.token, range: shorter.range, isForged: false))
                     start = shorter.range.upperBound
                 }

@@ -44,19 +44,21 @@ package struct PipelineTokenizer: Tokenizer {
 
     // MARK: - Encoding
 
-    package func encode(_ text: String, parseSpecial: Bool, addSpecial: Bool) -> [UInt32] {
+    package func encode(_ text: String, parseSpecial: Bool, addSpecial: Bool) throws -> [UInt32] {
         var text = text
         var ids: [UInt32] = []
         if addSpecial { ids += roles.before }
-        text.withUTF8 { bytes in
+        let budget = TextBudget(byteCount: text.utf8.count)
+        try text.withUTF8 { bytes in
             switch words {
             case .byteLevel(let model, let preTokenizer):
-                var encoder = ByteLevelEncoder(model: model, preTokenizer: preTokenizer, bytes: bytes, ids: ids)
-                encode(with: &encoder, parseSpecial: parseSpecial)
+                var encoder = ByteLevelEncoder(
+                    model: model, preTokenizer: preTokenizer, bytes: bytes, ids: ids, budget: budget)
+                try encode(with: &encoder, parseSpecial: parseSpecial)
                 ids = encoder.ids
             case .general(let steps, let model):
-                var encoder = GeneralEncoder(steps: steps, model: model, ids: ids)
-                encode(bytes, with: &encoder, parseSpecial: parseSpecial)
+                var encoder = GeneralEncoder(steps: steps, model: model, ids: ids, budget: budget)
+                try encode(bytes, with: &encoder, parseSpecial: parseSpecial)
                 ids = encoder.ids
             }
         }
@@ -64,66 +66,77 @@ package struct PipelineTokenizer: Tokenizer {
         return ids
     }
 
-    private func encode(with encoder: inout ByteLevelEncoder, parseSpecial: Bool) {
+    private func encode(with encoder: inout ByteLevelEncoder, parseSpecial: Bool) throws {
         let reader = encoder.reader
-        added.split(reader, 0..<reader.bytes.count, isNormalized: false, parseSpecial: parseSpecial) { part in
+        try added.split(
+            reader, 0..<reader.bytes.count, isNormalized: false, parseSpecial: parseSpecial, encoder.budget
+        ) { part in
             switch part {
             case .token(let id): encoder.append(id)
-            case .text(let range): encode(range, with: &encoder, parseSpecial: parseSpecial)
+            case .text(let range): try encode(range, with: &encoder, parseSpecial: parseSpecial)
             }
         }
     }
 
-    private func encode(_ range: Range<Int>, with encoder: inout ByteLevelEncoder, parseSpecial: Bool) {
-        guard let normalized = normalized(encoder.reader, range) else {
-            return encodeNormalized(range, with: &encoder, parseSpecial: parseSpecial)
+    private func encode(_ range: Range<Int>, with encoder: inout ByteLevelEncoder, parseSpecial: Bool) throws {
+        guard let normalized = try normalized(encoder.reader, range, encoder.budget) else {
+            return try encodeNormalized(range, with: &encoder, parseSpecial: parseSpecial)
         }
-        normalized.withUnsafeBufferPointer { bytes in
-            encoder.withText(bytes) { encoder in
-                encodeNormalized(0..<bytes.count, with: &encoder, parseSpecial: parseSpecial)
+        try normalized.withUnsafeBufferPointer { bytes in
+            try encoder.withText(bytes) { encoder in
+                try encodeNormalized(0..<bytes.count, with: &encoder, parseSpecial: parseSpecial)
             }
         }
     }
 
-    private func encodeNormalized(_ range: Range<Int>, with encoder: inout ByteLevelEncoder, parseSpecial: Bool) {
-        guard added.hasNormalized else { return encoder.encode(range) }
-        added.split(encoder.reader, range, isNormalized: true, parseSpecial: parseSpecial) { part in
+    private func encodeNormalized(_ range: Range<Int>, with encoder: inout ByteLevelEncoder, parseSpecial: Bool) throws
+    {
+        guard added.hasNormalized else { return try encoder.encode(range) }
+        try added.split(
+            encoder.reader, range, isNormalized: true, parseSpecial: parseSpecial, encoder.budget
+        ) { part in
             switch part {
             case .token(let id): encoder.append(id)
-            case .text(let range): encoder.encode(range)
+            case .text(let range): try encoder.encode(range)
             }
         }
     }
 
-    private func encode(_ bytes: UnsafeBufferPointer<UInt8>, with encoder: inout GeneralEncoder, parseSpecial: Bool) {
+    private func encode(
+        _ bytes: UnsafeBufferPointer<UInt8>, with encoder: inout GeneralEncoder, parseSpecial: Bool
+    ) throws {
         let reader = ScalarReader(bytes: bytes, classes: ScalarClasses.shared)
-        added.split(reader, 0..<bytes.count, isNormalized: false, parseSpecial: parseSpecial) { part in
+        let budget = encoder.budget
+        try added.split(reader, 0..<bytes.count, isNormalized: false, parseSpecial: parseSpecial, budget) { part in
             switch part {
             case .token(let id): encoder.append(id)
             case .text(let range):
-                let normalized = normalized(reader, range) ?? Array(bytes[range])
-                encode(normalized, isFirst: range.lowerBound == 0, with: &encoder, parseSpecial: parseSpecial)
+                let normalized = try normalized(reader, range, budget) ?? Array(bytes[range])
+                try encode(normalized, isFirst: range.lowerBound == 0, with: &encoder, parseSpecial: parseSpecial)
             }
         }
     }
 
-    private func encode(_ text: [UInt8], isFirst: Bool, with encoder: inout GeneralEncoder, parseSpecial: Bool) {
-        text.withUnsafeBufferPointer { bytes in
+    private func encode(_ text: [UInt8], isFirst: Bool, with encoder: inout GeneralEncoder, parseSpecial: Bool) throws {
+        try text.withUnsafeBufferPointer { bytes in
             let reader = ScalarReader(bytes: bytes, classes: ScalarClasses.shared)
-            added.split(reader, 0..<bytes.count, isNormalized: true, parseSpecial: parseSpecial) { part in
+            let budget = encoder.budget
+            try added.split(reader, 0..<bytes.count, isNormalized: true, parseSpecial: parseSpecial, budget) { part in
                 switch part {
                 case .token(let id): encoder.append(id)
-                case .text(let range): encoder.encode(bytes[range], isFirst: isFirst && range.lowerBound == 0)
+                case .text(let range): try encoder.encode(bytes[range], isFirst: isFirst && range.lowerBound == 0)
                 }
             }
         }
     }
 
     /// The text in `range` after normalisation; nil when it stays as it is.
-    private func normalized(_ reader: ScalarReader, _ range: Range<Int>) -> [UInt8]? {
+    private func normalized(
+        _ reader: ScalarReader, _ range: Range<Int>, _ budget: TextBudget
+    ) throws -> [UInt8]? {
         guard let normalizer else { return nil }
         let text = String(decoding: UnsafeBufferPointer(rebasing: reader.bytes[range]), as: UTF8.self)
-        return normalizer.keeps(text) ? nil : Array(normalizer.applied(to: text).utf8)
+        return normalizer.keeps(text) ? nil : Array(try normalizer.applied(to: text, budget).utf8)
     }
 
     // MARK: - Decoding and special tokens
@@ -163,8 +176,10 @@ private struct GeneralEncoder {
     private let model: PipelineTokenizer.Model
     private var merger: WordMerger
     private(set) var ids: [UInt32]
+    let budget: TextBudget
 
-    init(steps: [PreTokenizationStep], model: PipelineTokenizer.Model, ids: [UInt32]) {
+    init(steps: [PreTokenizationStep], model: PipelineTokenizer.Model, ids: [UInt32], budget: TextBudget) {
+        self.budget = budget
         self.steps = steps
         self.model = model
         self.ids = ids
@@ -177,21 +192,21 @@ private struct GeneralEncoder {
 
     mutating func append(_ token: UInt32) { ids.append(token) }
 
-    mutating func encode(_ text: some Sequence<UInt8>, isFirst: Bool) {
+    mutating func encode(_ text: some Sequence<UInt8>, isFirst: Bool) throws {
         var text = PreTokenizedText(text, isFirst: isFirst)
-        for step in steps { step.apply(to: &text) }
-        text.bytes.withUnsafeBufferPointer { bytes in
-            for word in text.words { encode(UnsafeBufferPointer(rebasing: bytes[word.range])) }
+        for step in steps { try step.apply(to: &text, budget) }
+        try text.bytes.withUnsafeBufferPointer { bytes in
+            for word in text.words { try encode(UnsafeBufferPointer(rebasing: bytes[word.range])) }
         }
     }
 
-    private mutating func encode(_ word: UnsafeBufferPointer<UInt8>) {
+    private mutating func encode(_ word: UnsafeBufferPointer<UInt8>) throws {
         guard !word.isEmpty else { return }
         switch model {
         case .bytePair(let model): model.encode(word, merger: &merger, into: &ids)
-        case .unigram(let model): model.encode(word, into: &ids)
+        case .unigram(let model): try model.encode(word, into: &ids, budget)
         case .wordPiece(let model):
-            model.encode(word, scalarCount: word.count { $0 & 0xC0 != 0x80 }, into: &ids)
+            try model.encode(word, scalarCount: word.count { $0 & 0xC0 != 0x80 }, into: &ids, budget)
         case .wordLevel(let table, let unknown):
             if let id = table.id(of: word) ?? unknown { ids.append(id) }
         }

@@ -20,20 +20,30 @@ struct TokenDecoder: Sendable {
     /// nil: tokens are joined with spaces.
     let steps: [Step]?
 
+    /// Most bytes that replacing may make of one token; what would be longer stays as it is. The same in a stream, for each
+    /// token is decoded there by itself.
+    private static let maxTokenBytes = 1 << 12
+
     /// The text of `tokens`. Bytes that are no UTF-8 become U+FFFD.
     func decode(_ tokens: [String]) -> String {
         guard let steps else { return tokens.joined(separator: " ") }
-        return steps.reduce(tokens) { Self.apply($1, to: $0) }.joined()
+        let byteCount = tokens.reduce(0) { $0 + $1.utf8.count }
+        let budget = TextBudget(byteCount: byteCount)
+        // Fused texts may become as long as their tokens may together.
+        let limit = Self.maxTokenBytes + 4 * byteCount
+        return steps.reduce(tokens) { tokens, step in
+            Self.apply(step, to: tokens, tokens.count > 1 ? Self.maxTokenBytes : limit, budget)
+        }.joined()
     }
 
-    private static func apply(_ step: Step, to tokens: [String]) -> [String] {
+    private static func apply(_ step: Step, to tokens: [String], _ limit: Int, _ budget: TextBudget) -> [String] {
         switch step {
         case .byteLevel: return [String(decoding: tokens.flatMap(alphabetBytes), as: UTF8.self)]
         case .byteFallback: return joiningBytes(tokens)
         case .fuse: return [tokens.joined()]
         default:
             return tokens.enumerated().map { index, token in
-                text(of: token, step, isFirst: index == 0, isLast: index == tokens.count - 1)
+                text(of: token, step, isFirst: index == 0, isLast: index == tokens.count - 1, limit, budget)
             }
         }
     }
@@ -69,10 +79,15 @@ struct TokenDecoder: Sendable {
     }
 
     /// What a step that looks at one token at a time makes of it.
-    private static func text(of token: String, _ step: Step, isFirst: Bool, isLast: Bool) -> String {
+    private static func text(
+        of token: String, _ step: Step, isFirst: Bool, isLast: Bool, _ limit: Int, _ budget: TextBudget
+    ) -> String {
+        func replacing(_ pattern: TextPattern, _ content: String) -> String {
+            pattern.replacingMatches(in: token, with: content, atMost: max(limit, token.utf8.count), budget) ?? token
+        }
         switch step {
         case .byteLevel, .byteFallback, .fuse: return token
-        case .replace(let pattern, let content): return pattern.replacingMatches(in: token, with: content)
+        case .replace(let pattern, let content): return replacing(pattern, content)
         case .strip(let content, let start, let end):
             var scalars = token.unicodeScalars[...]
             var (start, end) = (start, end)
@@ -81,7 +96,7 @@ struct TokenDecoder: Sendable {
             return String(scalars)
         case .metaspace(let replacement, let dropsFirst):
             let space = isFirst && dropsFirst ? "" : " "
-            return TextPattern.literal(Array(replacement.utf8)).replacingMatches(in: token, with: space)
+            return replacing(.literal(Array(replacement.utf8)), space)
         case .wordPiece(let prefix, let cleansUp):
             var text = token
             if !isFirst {
@@ -89,9 +104,9 @@ struct TokenDecoder: Sendable {
                 text =
                     continues ? String(decoding: token.utf8.dropFirst(prefix.utf8.count), as: UTF8.self) : " " + token
             }
-            return cleansUp ? cleaned(text) : text
+            return cleansUp ? cleaned(text, budget) : text
         case .wordSuffix(let suffix):
-            return TextPattern.literal(Array(suffix.utf8)).replacingMatches(in: token, with: isLast ? "" : " ")
+            return replacing(.literal(Array(suffix.utf8)), isLast ? "" : " ")
         }
     }
 
@@ -100,9 +115,10 @@ struct TokenDecoder: Sendable {
         (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
     ]
 
-    private static func cleaned(_ text: String) -> String {
+    private static func cleaned(_ text: String, _ budget: TextBudget) -> String {
         cleanups.reduce(text) { text, rule in
-            TextPattern.literal(Array(rule.0.utf8)).replacingMatches(in: text, with: rule.1)
+            TextPattern.literal(Array(rule.0.utf8)).replacingMatches(in: text, with: rule.1, atMost: .max, budget)
+                ?? text
         }
     }
 
@@ -110,6 +126,7 @@ struct TokenDecoder: Sendable {
     /// no UTF-8 and for what the last token of a text drops.
     func bytes(of token: String, isFirst: Bool) -> [UInt8] {
         guard let steps else { return Array((isFirst ? token : " " + token).utf8) }
+        let budget = TextBudget(step: token.utf8.count)
         var text = token
         var isFused = false
         for step in steps {
@@ -122,8 +139,8 @@ struct TokenDecoder: Sendable {
                 if isFused && !isFirst { continue }
                 text = Self.text(
                     of: text, .strip(content: content, start: start, end: isFused ? 0 : end), isFirst: isFirst,
-                    isLast: false)
-            default: text = Self.text(of: text, step, isFirst: isFirst, isLast: false)
+                    isLast: false, Self.maxTokenBytes, budget)
+            default: text = Self.text(of: text, step, isFirst: isFirst, isLast: false, Self.maxTokenBytes, budget)
             }
         }
         return Array(text.utf8)

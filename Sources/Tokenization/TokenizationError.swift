@@ -1,6 +1,6 @@
 import ModelFiles
 
-/// A vocabulary that no tokeniser can be made of.
+/// A vocabulary that no tokeniser can be made of, or a text that one cannot encode.
 package struct TokenizationError: Error, Sendable, CustomStringConvertible {
     package enum Code: String, Sendable {
         /// A tokeniser or pre-tokeniser of a kind that is not implemented.
@@ -9,6 +9,8 @@ package struct TokenizationError: Error, Sendable, CustomStringConvertible {
         case malformed
         /// The vocabulary file cannot be read.
         case inputOutput
+        /// A text that the tokeniser's own rules make too long, or take too long for.
+        case tooMuchWork
     }
 
     package let code: Code

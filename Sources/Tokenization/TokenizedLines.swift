@@ -60,7 +60,7 @@ package struct TokenizedLines {
         }
         guard case .string(let string) = node else { throw LineError(line: line, message: "no JSON string") }
         output.append(UInt8(ascii: "["))
-        for (index, id) in tokenizer.encode(string, parseSpecial: true, addSpecial: addsSpecial).enumerated() {
+        for (index, id) in try tokenizer.encode(string, parseSpecial: true, addSpecial: addsSpecial).enumerated() {
             if index > 0 { output.append(UInt8(ascii: ",")) }
             append(id)
         }

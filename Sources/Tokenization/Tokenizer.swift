@@ -11,10 +11,12 @@ package protocol Tokenizer: Sendable {
     ///   - parseSpecial: whether the text of control tokens such as `<|im_start|>` becomes those tokens. Pass false for
     ///     text that users wrote and a template will not frame.
     ///   - addSpecial: whether the tokens that the model expects around a text (BOS, EOS, `[CLS]`, `[SEP]`) are added.
-    func encode(_ text: String, parseSpecial: Bool, addSpecial: Bool) -> [UInt32]
+    /// - Throws: `TokenizationError` with `tooMuchWork` for a text that the tokeniser's own rules make too long, or take too
+    ///   long for: see ``TextBudget``.
+    func encode(_ text: String, parseSpecial: Bool, addSpecial: Bool) throws -> [UInt32]
 
     /// The number of tokens that `encode` gives for `text` without special tokens.
-    func count(_ text: String) -> Int
+    func count(_ text: String) throws -> Int
 
     /// The bytes that `token` stands for; not necessarily whole UTF-8 characters. Empty for special tokens and for ids
     /// outside the vocabulary.
@@ -43,8 +45,8 @@ package protocol Tokenizer: Sendable {
 }
 
 extension Tokenizer {
-    package func count(_ text: String) -> Int {
-        encode(text, parseSpecial: false, addSpecial: false).count
+    package func count(_ text: String) throws -> Int {
+        try encode(text, parseSpecial: false, addSpecial: false).count
     }
 
     package func isSpecial(_ token: UInt32) -> Bool { specialText(of: token) != nil }

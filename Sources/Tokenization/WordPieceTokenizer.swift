@@ -109,10 +109,13 @@ package struct WordPieceTokenizer: Tokenizer {
     package func pieces(_ text: String, parseSpecial: Bool = false, limit: Int = .max) -> [Piece] {
         var text = text
         var pieces: [Piece] = []
+        // The tokens that are looked for are the five short ones above.
+        let budget = TextBudget(byteCount: text.utf8.count)
         text.withUTF8 { bytes in
             var start = 0
             while start < bytes.count, pieces.count < limit {
-                let match = parseSpecial ? specialTrie.firstMatch(in: bytes, range: start..<bytes.count) : nil
+                let match =
+                    parseSpecial ? try? specialTrie.firstMatch(in: bytes, range: start..<bytes.count, budget) : nil
                 let end = match?.range.lowerBound ?? bytes.count
                 basic.forEachWord(in: bytes, range: start..<end) { word in
                     split(word, into: &pieces)
@@ -129,7 +132,7 @@ package struct WordPieceTokenizer: Tokenizer {
 
     private func split(_ word: BasicTokenizer.Word, into pieces: inout [Piece]) {
         var ids: [UInt32] = []
-        word.utf8.withUnsafeBufferPointer { model.encode($0, scalarCount: word.scalarCount, into: &ids) }
+        word.utf8.withUnsafeBufferPointer { try? model.encode($0, scalarCount: word.scalarCount, into: &ids, nil) }
         for id in ids { pieces.append(Piece(token: id, range: word.range)) }
     }
 

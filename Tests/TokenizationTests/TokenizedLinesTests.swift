@@ -9,8 +9,8 @@ struct TokenizedLinesTests {
         let input = Array("\"a\"\n  \"\\u00e9\\ud83d\\ude00 x\"\r\n\"\"\n\"<|begin|>last\"".utf8)
         let texts = ["a", "é😀 x", "", "<|begin|>last"]
         for special in [false, true] {
-            let expected = texts.map { text in
-                let ids = tokenizer.encode(text, parseSpecial: true, addSpecial: special)
+            let expected = try texts.map { text in
+                let ids = try tokenizer.encode(text, parseSpecial: true, addSpecial: special)
                 return "[" + ids.map(String.init).joined(separator: ",") + "]\n"
             }
             for size in [1, 2, 7, 1000] {

@@ -51,9 +51,9 @@ struct TokenizerJSONTests {
         #expect(fixture.cases.count >= 100)
         for item in fixture.cases {
             let text = item.text.debugDescription
-            #expect(tokenizer.encode(item.text, parseSpecial: true, addSpecial: false) == item.ids, "\(text)")
-            #expect(tokenizer.encode(item.text, parseSpecial: true, addSpecial: true) == item.special, "\(text)")
-            #expect(tokenizer.encode(item.text, parseSpecial: false, addSpecial: false) == item.plain, "\(text)")
+            #expect(try tokenizer.encode(item.text, parseSpecial: true, addSpecial: false) == item.ids, "\(text)")
+            #expect(try tokenizer.encode(item.text, parseSpecial: true, addSpecial: true) == item.special, "\(text)")
+            #expect(try tokenizer.encode(item.text, parseSpecial: false, addSpecial: false) == item.plain, "\(text)")
             #expect(tokenizer.decode(item.ids, skipSpecial: false) == item.decoded, "\(text)")
         }
     }
@@ -90,7 +90,7 @@ struct TokenizerJSONTests {
         for _ in 0..<2000 {
             let text = randomText(&random)
             #expect(
-                scanner.encode(text, parseSpecial: false, addSpecial: false)
+                try scanner.encode(text, parseSpecial: false, addSpecial: false)
                     == expression.encode(text, parseSpecial: false, addSpecial: false), "\(text.debugDescription)")
         }
     }
@@ -123,9 +123,9 @@ struct TokenizerJSONTests {
         #expect(tokenizer.bosTokenID == 0)
         #expect(tokenizer.eosTokenID == 1)
         #expect(tokenizer.endOfGenerationTokenIDs == [1])
-        #expect(tokenizer.encode("", parseSpecial: true, addSpecial: true) == [0])
+        #expect(try tokenizer.encode("", parseSpecial: true, addSpecial: true) == [0])
         let plain = try TokenizerLoader.load(
             tokenizerJSON: text, configuration: settings, framing: .postProcessor)
-        #expect(plain.encode("", parseSpecial: true, addSpecial: true).isEmpty)
+        #expect(try plain.encode("", parseSpecial: true, addSpecial: true).isEmpty)
     }
 }

@@ -18,7 +18,7 @@ struct PerplexityChange: Encodable {
     init(source: String, result: String, text: String) throws {
         let metadata = try GGUFFile(path: result).metadata
         let tokenizer = try TokenizerLoader.load(gguf: metadata)
-        let tokens = tokenizer.encode(text, parseSpecial: false, addSpecial: true).map { TokenID($0) }
+        let tokens = try tokenizer.encode(text, parseSpecial: false, addSpecial: true).map { TokenID($0) }
         guard tokens.count > 8 else { throw CommandError(.invalidArgument, "the text has \(tokens.count) tokens only") }
         tokenCount = tokens.count
         before = try PerplexityMeter(path: source).perplexity(of: tokens)

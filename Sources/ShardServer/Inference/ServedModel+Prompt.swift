@@ -10,7 +10,9 @@ extension ServedModel {
 
     /// Turns a prompt into token ids and says how to read the answer, in the calling task: not on the step thread.
     ///
-    /// - Throws: `invalidRequest` (no prompt, malformed JSON, a template that refuses the messages),
+    /// - Throws: `invalidRequest` (no prompt, malformed JSON, a template that refuses the messages, in
+    ///   its words; a tokeniser whose
+    ///   rules run away on the text),
     ///   `contextLengthExceeded` for text that is far too long. Exact limits are checked at submission.
     package func prepare(
         _ prompt: Fathom_Shard_V1_Prompt, contextLimit: Int
@@ -18,20 +20,32 @@ extension ServedModel {
         switch prompt.kind {
         case .text(let text):
             try checkLength(text, contextLimit)
-            return PreparedPrompt(tokenIDs: tokenizer.encode(text, parseSpecial: true, addSpecial: true))
+            return PreparedPrompt(
+                tokenIDs: try encoded { try tokenizer.encode(text, parseSpecial: true, addSpecial: true) })
         case .tokens(let tokens):
             return PreparedPrompt(tokenIDs: tokens.ids)
         case .chat(let chat):
             let tools = try tools(of: chat)
             let rendered = try render(chat, tools: tools)
             try checkLength(rendered.text, contextLimit)
-            let ids = controlTokens.encode(rendered.text, untrusted: rendered.untrusted, with: tokenizer)
+            let ids = try encoded {
+                try controlTokens.encode(rendered.text, untrusted: rendered.untrusted, with: tokenizer)
+            }
             let parser = AnswerParser(
                 format: chatFormat, prompt: rendered, toolNames: Self.names(of: tools),
                 allowsParallelCalls: !chat.singleToolCall)
             return PreparedPrompt(tokenIDs: ids, parser: parser)
         case nil:
             throw InferenceError(code: .invalidRequest, message: "the prompt is missing")
+        }
+    }
+
+    private func encoded(_ encode: () throws -> [TokenID]) throws(InferenceError) -> [TokenID] {
+        do {
+            return try encode()
+        } catch {
+            let reason = (error as? TokenizationError)?.message ?? "the text cannot be tokenised"
+            throw InferenceError(code: .invalidRequest, message: "model \(name): \(reason)")
         }
     }
 
@@ -72,10 +86,7 @@ extension ServedModel {
             return try chatTemplate.prompt(
                 messages: messages, addGenerationPrompt: true, variables: variables, modelVariables: modelVariables)
         } catch {
-            // The template's message may quote the conversation; its kind is all that may be said.
-            throw InferenceError(
-                code: .invalidRequest, message: "the model's chat template does not accept these messages",
-                cause: error)
+            throw InferenceError(template: error)
         }
     }
 

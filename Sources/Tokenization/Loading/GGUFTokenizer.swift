@@ -64,29 +64,32 @@ struct GGUFTokenizer {
     private func byteLevel() throws -> PipelineTokenizer {
         let pre = try metadata.stringIfPresent("tokenizer.ggml.pre") ?? "default"
         let preTokenizer = try PreTokenizer(ggufName: pre)
-        let ids = table(of: [.normal, .unused, .byte, .control, .unknown, .userDefined])
+        let ids = try table(of: [.normal, .unused, .byte, .control, .unknown, .userDefined])
         let isLlama = if case .llama3 = preTokenizer { true } else { false }
         let model = ByteLevelModel(
             texts: texts, ids: ids, merges: try merges(ids), ignoresMerges: isLlama
         ) { kinds[$0] != .control && kinds[$0] != .unknown }
+        guard !model.hasCollisions else { throw ProbeLimit.refusal(metadata.source) }
         guard model.byteTokens.contains(where: { $0 != nil }) else {
             throw malformed("tokenizer.ggml.tokens has no token for any single byte, expected byte-level tokens")
         }
-        let added = addedTokens()
+        let added = try addedTokens()
         return PipelineTokenizer(
             texts: texts, added: added, normalizer: nil, words: .byteLevel(model, preTokenizer),
             decoder: TokenDecoder(steps: [.byteLevel]), roles: try roles(added, addsBOS: isLlama, addsEOS: false))
     }
 
     private func bytePair() throws -> PipelineTokenizer {
-        let ids = table(of: [.normal, .unused])
+        let ids = try table(of: [.normal, .unused])
         var options = BytePairModel.Options()
         options.byteTokens = byteTokens()
         options.unknown = try tokenID("tokenizer.ggml.unknown_token_id")
         options.fusesUnknown = true
         let scores = try scores()
-        let model = BytePairModel(ids: ids, merges: SentencePieceMerges.table(texts, ids, scores), options: options)
-        let added = addedTokens()
+        let merges = try SentencePieceMerges.table(texts, ids, scores)
+        guard !merges.hasCollisions else { throw ProbeLimit.refusal(metadata.source) }
+        let model = BytePairModel(ids: ids, merges: merges, options: options)
+        let added = try addedTokens()
         let addsPrefix = try metadata.boolIfPresent("tokenizer.ggml.add_space_prefix") ?? true
         let escape = Normalizer.replace(.literal([UInt8(ascii: " ")]), with: Self.mark)
         var decoder: [TokenDecoder.Step] = [
@@ -105,7 +108,7 @@ struct GGUFTokenizer {
         let pieces = texts.indices.filter { kinds[$0] == .normal || kinds[$0] == .unused }.map { index in
             (text: texts.withUTF8(at: index) { Array($0) }, id: UInt32(index))
         }
-        let model = UnigramModel(
+        let model = try UnigramModel(
             pieces: pieces, scores: scores, unknown: try tokenID("tokenizer.ggml.unknown_token_id") ?? 0,
             byteTokens: byteTokens())
         var normalizers: [Normalizer] = []
@@ -118,7 +121,7 @@ struct GGUFTokenizer {
             normalizers.append(.replace(.regex(try Self.spaces()), with: " "))
         }
         let addsPrefix = try metadata.boolIfPresent("tokenizer.ggml.add_space_prefix") ?? true
-        let added = addedTokens()
+        let added = try addedTokens()
         return PipelineTokenizer(
             texts: texts, added: added, normalizer: normalizers.isEmpty ? nil : .sequence(normalizers),
             words: .general(
@@ -155,10 +158,11 @@ struct GGUFTokenizer {
                 }
             }
         }
+        guard !starts.hasCollisions, !continuations.hasCollisions else { throw ProbeLimit.refusal(metadata.source) }
         guard let unknown = try tokenID("tokenizer.ggml.unknown_token_id") ?? starts.id(ofText: "[UNK]") else {
             throw malformed("expected a token [UNK]")
         }
-        let added = addedTokens()
+        let added = try addedTokens()
         var roles = try roles(added, addsBOS: false, addsEOS: false)
         roles.bos = try tokenID("tokenizer.ggml.cls_token_id") ?? roles.bos ?? starts.id(ofText: "[CLS]")
         roles.eos = try tokenID("tokenizer.ggml.seperator_token_id") ?? roles.eos ?? starts.id(ofText: "[SEP]")
@@ -177,16 +181,17 @@ struct GGUFTokenizer {
 
     // MARK: - Parts
 
-    private func table(of wanted: Set<Kind>) -> ByteStringTable {
+    private func table(of wanted: Set<Kind>) throws -> ByteStringTable {
         var table = ByteStringTable(capacity: texts.count)
         for index in texts.indices where wanted.contains(kinds[index]) {
             texts.withUTF8(at: index) { _ = table.insert($0, id: UInt32(index)) }
         }
+        guard !table.hasCollisions else { throw ProbeLimit.refusal(metadata.source) }
         return table
     }
 
-    private func addedTokens() -> AddedTokens {
-        AddedTokens(
+    private func addedTokens() throws -> AddedTokens {
+        try AddedTokens(
             texts.indices.compactMap { index in
                 switch kinds[index] {
                 case .control, .unknown: AddedToken(id: UInt32(index), text: texts[index])

@@ -5,12 +5,17 @@ import ModelFiles
 enum SentencePieceMerges {
     /// Longer tokens are few and are not split: bounds the work on a hostile vocabulary.
     private static let maxTokenBytes = 256
+    /// Real vocabularies of 256 thousand tokens have about a million.
+    private static let maxMerges = 1 << 23
 
     /// The merges of the tokens in `ids`; `scores` by id. Equal scores have equal rank.
-    static func table(_ texts: GGUFStringArray, _ ids: ByteStringTable, _ scores: [Double]) -> MergeTable {
+    static func table(_ texts: GGUFStringArray, _ ids: ByteStringTable, _ scores: [Double]) throws -> MergeTable {
         var merges: [(left: UInt32, right: UInt32, token: UInt32)] = []
         let ranks = ranks(scores)
         for index in texts.indices {
+            guard merges.count <= maxMerges else {
+                throw TokenizationError(code: .unsupported, message: "more than \(maxMerges) merges of tokens")
+            }
             texts.withUTF8(at: index) { text in
                 guard text.count <= maxTokenBytes, ids.id(of: text) == UInt32(index) else { return }
                 for middle in 1..<max(text.count, 1) where text[middle] & 0xC0 != 0x80 {

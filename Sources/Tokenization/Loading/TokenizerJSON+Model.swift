@@ -13,7 +13,7 @@ extension TokenizerJSON {
         case "WordPiece": return .general(steps.steps, .wordPiece(try wordPiece(model, vocabulary)))
         case "WordLevel":
             return .general(
-                steps.steps, .wordLevel(vocabulary.table(), unknown: try unknown(model, vocabulary)))
+                steps.steps, .wordLevel(try vocabulary.table(model.path), unknown: try unknown(model, vocabulary)))
         default: throw model.unsupported("a model of type \"\(type.prefix(32))\" is not implemented")
         }
     }
@@ -30,20 +30,21 @@ extension TokenizerJSON {
     ) throws -> PipelineTokenizer.WordModel {
         guard try model["dropout"]?.number() ?? 0 == 0 else { throw model.unsupported("dropout is not implemented") }
         var options = BytePairModel.Options()
-        options.continuationPrefix = Array((try model.string("continuing_subword_prefix") ?? "").utf8)
-        options.wordSuffix = Array((try model.string("end_of_word_suffix") ?? "").utf8)
+        options.continuationPrefix = Array(try Self.mark(model, "continuing_subword_prefix", default: "").utf8)
+        options.wordSuffix = Array(try Self.mark(model, "end_of_word_suffix", default: "").utf8)
         options.unknown = try unknown(model, vocabulary)
         options.fusesUnknown = try model.bool("fuse_unk", default: false)
         options.ignoresMerges = try model.bool("ignore_merges", default: false)
         if try model.bool("byte_fallback", default: false) {
             options.byteTokens = ByteFallback.tokens { vocabulary.id(of: $0) }
         }
-        let table = vocabulary.table()
+        let table = try vocabulary.table(model.path)
         let merges = try merges(model, vocabulary, prefix: options.continuationPrefix)
         if let preTokenizer = steps.byteLevel, options.continuationPrefix.isEmpty, options.wordSuffix.isEmpty {
             let fast = ByteLevelModel(
                 texts: vocabulary.texts(with: []), ids: table, merges: merges, ignoresMerges: options.ignoresMerges
             ) { _ in true }
+            guard !fast.hasCollisions else { throw ProbeLimit.refusal(model.path) }
             if fast.isComplete || options.unknown == nil && options.byteTokens == nil {
                 return .byteLevel(fast, preTokenizer)
             }
@@ -72,6 +73,7 @@ extension TokenizerJSON {
             // Of two merges of a pair the later one counts in the library.
             table.insert(left: leftID, right: rightID, rank: UInt32(rank), token: id, replaces: true)
         }
+        guard !table.hasCollisions else { throw ProbeLimit.refusal(field.path) }
         return table
     }
 
@@ -100,7 +102,7 @@ extension TokenizerJSON {
             byteTokens = ByteFallback.tokens { vocabulary.id(of: $0) }
         }
         let pieces = vocabulary.pieces.map { (text: Array($0.text.utf8), id: $0.id) }
-        return UnigramModel(
+        return try UnigramModel(
             pieces: pieces, scores: vocabulary.scores, unknown: unknown.map(UInt32.init), byteTokens: byteTokens)
     }
 
@@ -108,14 +110,15 @@ extension TokenizerJSON {
         guard let unknown = try unknown(model, vocabulary) else {
             throw model.malformed("the unknown token is not in the vocabulary")
         }
-        let prefix = Array((try model.string("continuing_subword_prefix") ?? "##").utf8)
+        let prefix = Array(try Self.mark(model, "continuing_subword_prefix", default: "##").utf8)
         var continuations = ByteStringTable(capacity: vocabulary.count)
         for (text, id) in vocabulary.pieces where text.utf8.starts(with: prefix) && text.utf8.count > prefix.count {
             Array(text.utf8.dropFirst(prefix.count)).withUnsafeBufferPointer { _ = continuations.insert($0, id: id) }
         }
+        guard !continuations.hasCollisions else { throw ProbeLimit.refusal(model.path) }
         // A word may start with a token that is written like a continuation.
         return WordPieceModel(
-            starts: vocabulary.table(), continuations: continuations, unknown: unknown,
+            starts: try vocabulary.table(model.path), continuations: continuations, unknown: unknown,
             maxScalars: try model["max_input_chars_per_word"]?.integer(in: 0...1 << 30) ?? 100)
     }
 }

@@ -3,7 +3,10 @@ import Foundation
 /// What is done to text before and after the model: normalisers, pre-tokenisers, decoders.
 extension TokenizerJSON {
     /// Sequences in sequences are bounded by the parser's depth; this bounds their length.
-    private static let maxParts = 256
+    static let maxParts = 64
+    private static let maxDecoders = 16
+    /// Longer marks, prefixes and suffixes would be put into a text again and again.
+    static let maxMarkBytes = 64
 
     // MARK: - Patterns
 
@@ -19,12 +22,21 @@ extension TokenizerJSON {
         }
     }
 
-    private static func parts(_ field: JSONField, _ key: String) throws -> [JSONField] {
+    static func parts(_ field: JSONField, _ key: String) throws -> [JSONField] {
         let parts = try field.required(key).elements()
         guard parts.count <= maxParts else {
             throw field.malformed("\(parts.count) parts, expected at most \(maxParts)")
         }
         return parts
+    }
+
+    /// A text that is put into others.
+    static func mark(_ field: JSONField, _ key: String, default value: String) throws -> String {
+        let text = try field.string(key) ?? value
+        guard text.utf8.count <= maxMarkBytes else {
+            throw field.unsupported("a \(key) of \(text.utf8.count) bytes; expected at most \(maxMarkBytes)")
+        }
+        return text
     }
 
     // MARK: - Normalisers
@@ -91,7 +103,7 @@ extension TokenizerJSON {
         case "Metaspace":
             result.add(
                 .metaspace(
-                    replacement: try field.string("replacement") ?? "\u{2581}", try prependScheme(field),
+                    replacement: try mark(field, "replacement", default: "\u{2581}"), try prependScheme(field),
                     splits: try field.bool("split", default: true)))
         default: throw field.unsupported("a pre-tokeniser of type \"\(type.prefix(32))\" is not implemented")
         }
@@ -123,6 +135,14 @@ extension TokenizerJSON {
     // MARK: - Decoders
 
     static func decoderSteps(_ field: JSONField) throws -> [TokenDecoder.Step] {
+        let steps = try allDecoderSteps(field)
+        guard steps.count <= maxDecoders else {
+            throw field.malformed("\(steps.count) decoders, expected at most \(maxDecoders)")
+        }
+        return steps
+    }
+
+    private static func allDecoderSteps(_ field: JSONField) throws -> [TokenDecoder.Step] {
         let type = try field.type()
         switch type {
         case "Sequence": return try parts(field, "decoders").flatMap(decoderSteps)
@@ -144,15 +164,16 @@ extension TokenizerJSON {
         case "Metaspace":
             return [
                 .metaspace(
-                    replacement: try field.string("replacement") ?? "\u{2581}",
+                    replacement: try mark(field, "replacement", default: "\u{2581}"),
                     dropsFirst: try prependScheme(field) != .never)
             ]
         case "WordPiece":
             return [
                 .wordPiece(
-                    prefix: try field.string("prefix") ?? "##", cleansUp: try field.bool("cleanup", default: true))
+                    prefix: try mark(field, "prefix", default: "##"), cleansUp: try field.bool("cleanup", default: true)
+                )
             ]
-        case "BPEDecoder": return [.wordSuffix(try field.string("suffix") ?? "</w>")]
+        case "BPEDecoder": return [.wordSuffix(try mark(field, "suffix", default: "</w>"))]
         default: throw field.unsupported("a decoder of type \"\(type.prefix(32))\" is not implemented")
         }
     }

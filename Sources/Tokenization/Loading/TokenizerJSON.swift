@@ -27,7 +27,9 @@ struct TokenizerJSON {
         let normalizer = try root["normalizer"].map(Self.normalizer)
         let steps = try root["pre_tokenizer"].map(Self.preTokenizationSteps) ?? .init()
         let texts = vocabulary.texts(with: added)
-        let addedTokens = AddedTokens(added) { text in normalizer?.applied(to: text) ?? text }
+        // One budget for all of them together.
+        let budget = TextBudget(byteCount: added.reduce(0) { $0 + $1.text.utf8.count })
+        let addedTokens = try AddedTokens(added) { text in try normalizer?.applied(to: text, budget) ?? text }
         return PipelineTokenizer(
             texts: texts, added: addedTokens, normalizer: normalizer,
             words: try words(model, vocabulary, steps),
@@ -178,13 +180,14 @@ struct TokenizerVocabulary {
         return GGUFStringArray(texts.lazy.map { $0 ?? "" })
     }
 
-    /// A table of the tokens by their bytes.
-    func table() -> ByteStringTable {
+    /// A table of the tokens by their bytes. - Throws: `malformed` for texts made to collide.
+    func table(_ source: String) throws -> ByteStringTable {
         var table = ByteStringTable(capacity: ids.count)
         for (id, text) in textsByID.enumerated() {
             guard var text, ids[TokenText(text)] == UInt32(id) else { continue }
             text.withUTF8 { _ = table.insert($0, id: UInt32(id)) }
         }
+        guard !table.hasCollisions else { throw ProbeLimit.refusal(source) }
         return table
     }
 }

@@ -21,13 +21,16 @@ struct ByteLevelEncoder {
     private var merger: WordMerger
     private var cache: [CachedWord]
     private(set) var ids: [UInt32]
+    let budget: TextBudget
 
     /// - Parameters:
     ///   - bytes: the text, valid UTF-8; must outlive this value.
     ///   - ids: what stands before the text's ids.
     init(
-        model: ByteLevelModel, preTokenizer: PreTokenizer, bytes: UnsafeBufferPointer<UInt8>, ids: [UInt32]
+        model: ByteLevelModel, preTokenizer: PreTokenizer, bytes: UnsafeBufferPointer<UInt8>, ids: [UInt32],
+        budget: TextBudget
     ) {
+        self.budget = budget
         self.model = model
         self.preTokenizer = preTokenizer
         reader = ScalarReader(bytes: bytes, classes: ScalarClasses.shared)
@@ -41,15 +44,19 @@ struct ByteLevelEncoder {
     /// Adds a token that is not found by merging.
     mutating func append(_ token: UInt32) { ids.append(token) }
 
-    /// Encodes the text in `range`, which words do not cross.
-    mutating func encode(_ range: Range<Int>) {
-        preTokenizer.split(reader, range: range) { encodeWord($0) }
+    /// Encodes the text in `range`, which words do not cross. - Throws: `tooMuchWork`.
+    mutating func encode(_ range: Range<Int>) throws {
+        if preTokenizer.stepCount > 0 { try budget.spend(2 * preTokenizer.stepCount * range.count) }
+        preTokenizer.split(reader, range: range, budget) { encodeWord($0) }
     }
 
     /// Calls `body` with an encoder of another text that goes on where this one is.
-    mutating func withText(_ bytes: UnsafeBufferPointer<UInt8>, _ body: (inout ByteLevelEncoder) -> Void) {
-        var encoder = ByteLevelEncoder(model: model, preTokenizer: preTokenizer, bytes: bytes, ids: [])
-        body(&encoder)
+    mutating func withText(
+        _ bytes: UnsafeBufferPointer<UInt8>, _ body: (inout ByteLevelEncoder) throws -> Void
+    ) rethrows {
+        var encoder = ByteLevelEncoder(
+            model: model, preTokenizer: preTokenizer, bytes: bytes, ids: [], budget: budget)
+        try body(&encoder)
         ids += encoder.ids
     }
 

@@ -36,6 +36,8 @@ final class ByteLevelModel: Sendable {
         self.wholeWords = wholeWords
     }
 
+    var hasCollisions: Bool { merges.hasCollisions || wholeWords.hasCollisions }
+
     /// Whether every byte has a token.
     var isComplete: Bool { byteTokens.allSatisfy { $0 != nil } }
 }

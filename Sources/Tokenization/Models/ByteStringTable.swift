@@ -8,6 +8,8 @@ struct ByteStringTable: Sendable {
     private var slots: [UInt32]
     /// The upper half of the hash of the entry in each slot: saves most comparisons.
     private var tags: [UInt32]
+    /// Whether entries were refused because too many share a hash: texts made for that, since the hash is no secret.
+    private(set) var hasCollisions = false
     /// The length of the longest entry.
     private(set) var maxLength = 0
 
@@ -28,6 +30,10 @@ struct ByteStringTable: Sendable {
         let hash = ByteHash.hash(bytes)
         let slot = slot(of: bytes, hash)
         guard slots[slot] == 0 else { return false }
+        guard (slot - Int(truncatingIfNeeded: hash)) & (slots.count - 1) < ProbeLimit.length else {
+            hasCollisions = true
+            return false
+        }
         ids.append(id)
         storage.append(contentsOf: bytes)
         starts.append(storage.count)
@@ -75,6 +81,15 @@ struct ByteStringTable: Sendable {
             for index in 0..<bytes.count where storage[start + index] != bytes[index] { return false }
             return true
         }
+    }
+}
+
+/// How far tables look for a free slot. At most half full, they find one within a few dozen, whatever real vocabularies hold.
+enum ProbeLimit {
+    static let length = 2048
+
+    static func refusal(_ source: String) -> TokenizationError {
+        TokenizationError(code: .malformed, message: "\(source): the vocabulary's hashes collide")
     }
 }
 

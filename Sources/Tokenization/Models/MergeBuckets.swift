@@ -46,6 +46,12 @@ struct MergeBuckets {
         return (rank, taken)
     }
 
+    /// Takes out everything.
+    mutating func drain() -> [(rank: UInt32, position: Int32)] {
+        defer { self = MergeBuckets() }
+        return indices.flatMap { entry in positions[entry.value].map { (entry.key, $0) } }
+    }
+
     private mutating func push(_ rank: UInt32) {
         ranks.append(rank)
         var index = ranks.count - 1

@@ -18,6 +18,8 @@ struct MergeTable: Sendable {
     private var keys: [UInt64]
     private var merges: [UInt64]
     private let shift: UInt64
+    /// Whether merges were refused because too many share a hash.
+    private(set) var hasCollisions = false
 
     /// An empty table with room for `capacity` merges.
     init(capacity: Int) {
@@ -33,6 +35,10 @@ struct MergeTable: Sendable {
         let key = UInt64(left) << 32 | UInt64(right)
         let slot = slot(of: key)
         guard replaces || keys[slot] == .max else { return }
+        guard (slot - home(of: key)) & (keys.count - 1) < ProbeLimit.length else {
+            hasCollisions = true
+            return
+        }
         keys[slot] = key
         merges[slot] = UInt64(rank) << 32 | UInt64(token)
     }
@@ -44,8 +50,13 @@ struct MergeTable: Sendable {
     }
 
     @inline(__always)
+    private func home(of key: UInt64) -> Int {
+        Int(truncatingIfNeeded: ((key ^ (key >> 29)) &* 0x9E37_79B9_7F4A_7C15) >> shift)
+    }
+
+    @inline(__always)
     private func slot(of key: UInt64) -> Int {
-        var slot = Int(truncatingIfNeeded: ((key ^ (key >> 29)) &* 0x9E37_79B9_7F4A_7C15) >> shift)
+        var slot = home(of: key)
         while keys[slot] != key, keys[slot] != .max { slot = (slot + 1) & (keys.count - 1) }
         return slot
     }

@@ -28,16 +28,24 @@ struct SpecialTokenTrie: Sendable {
     }
 
     /// The first token in `range`: its id and where it stands.
-    func firstMatch(in bytes: UnsafeBufferPointer<UInt8>, range: Range<Int>) -> (token: UInt32, range: Range<Int>)? {
+    ///
+    /// - Throws: `tooMuchWork` when too many places look like the beginning of a long token.
+    func firstMatch(
+        in bytes: UnsafeBufferPointer<UInt8>, range: Range<Int>, _ budget: TextBudget
+    ) throws -> (token: UInt32, range: Range<Int>)? {
         guard !isEmpty else { return nil }
         for start in range where isFirstByte[Int(bytes[start])] {
             var node = 0
+            var depth = 0
             var longest: (token: UInt32, range: Range<Int>)?
             for index in start..<range.upperBound {
                 guard let child = nodes[node].children[bytes[index]] else { break }
                 node = child
                 if let token = nodes[node].token { longest = (token, start..<index + 1) }
+                depth += 1
             }
+            // Looking up a child costs more than comparing a byte; the first few are granted.
+            if depth > 4 { try budget.spend(4 * depth) }
             if let longest { return longest }
         }
         return nil

@@ -17,6 +17,8 @@ final class UnigramModel: Sendable {
 
     /// What an unknown character costs below the worst token.
     private static let unknownPenalty = 10.0
+    /// A node of the trie for each, at most.
+    private static let maxBytes = 1 << 24
 
     private let nodes: [Node]
     private let edges: [(byte: UInt8, node: UInt32)]
@@ -28,7 +30,13 @@ final class UnigramModel: Sendable {
     /// - Parameters:
     ///   - pieces: the tokens that text is spelt with, with their ids; scores by id.
     ///   - byteTokens: token of each byte, for what has no token.
-    init(pieces: [(text: [UInt8], id: UInt32)], scores: [Double], unknown: UInt32?, byteTokens: [UInt32]?) {
+    /// - Throws: `unsupported` for tokens that are longer together than any vocabulary.
+    init(pieces: [(text: [UInt8], id: UInt32)], scores: [Double], unknown: UInt32?, byteTokens: [UInt32]?) throws {
+        let byteCount = pieces.reduce(0) { $0 + $1.text.count }
+        guard byteCount <= Self.maxBytes else {
+            throw TokenizationError(
+                code: .unsupported, message: "tokens of \(byteCount) bytes together, expected at most \(Self.maxBytes)")
+        }
         self.scores = scores
         self.unknown = unknown
         self.byteTokens = byteTokens
@@ -72,9 +80,9 @@ final class UnigramModel: Sendable {
         return (nodes, edges)
     }
 
-    /// Appends the tokens of `word`.
-    func encode(_ word: UnsafeBufferPointer<UInt8>, into output: inout [UInt32]) {
-        let best = bestPath(word)
+    /// Appends the tokens of `word`. - Throws: `tooMuchWork`.
+    func encode(_ word: UnsafeBufferPointer<UInt8>, into output: inout [UInt32], _ budget: TextBudget) throws {
+        let best = try bestPath(word, budget)
         var parts: [(range: Range<Int>, token: UInt32)] = []
         var end = word.count
         while end > 0, best[end].start >= 0 {
@@ -110,7 +118,7 @@ final class UnigramModel: Sendable {
     }
 
     /// The best way to spell each beginning of `word`.
-    private func bestPath(_ word: UnsafeBufferPointer<UInt8>) -> [Best] {
+    private func bestPath(_ word: UnsafeBufferPointer<UInt8>, _ budget: TextBudget) throws -> [Best] {
         var best = [Best](repeating: Best(), count: word.count + 1)
         var start = 0
         while start < word.count {
@@ -134,6 +142,7 @@ final class UnigramModel: Sendable {
                 offer(index, scores[Int(token)], token == unknown ? .max : token)
                 if index == characterEnd { hasCharacter = true }
             }
+            try budget.spend(index - start)
             if !hasCharacter { offer(characterEnd, unknownScore, .max) }
             start = characterEnd
         }

@@ -67,13 +67,21 @@ struct WordMerger {
             let merge = table[tokens[index], tokens[index + 1]]
             if merge != .none { buckets.append(Int32(index), rank: merge.rank) }
         }
-        while let (rank, positions) = buckets.popBest() {
+        var isInterrupted = false
+        while !isInterrupted, let (rank, positions) = buckets.popBest() {
             for (index, position) in positions.enumerated() {
-                let best = merge(at: Int(position), rank: rank, buckets: &buckets)
+                let best = merge(at: Int(position), rank: rank) { buckets.append($0, rank: $1) }
                 guard best < rank else { continue }
                 // A merge made a pair that is preferred to this rank (trained vocabularies have none): that first.
                 for rest in positions[(index + 1)...] { buckets.append(rest, rank: rank) }
+                isInterrupted = true
                 break
+            }
+        }
+        if isInterrupted {
+            var heap = MergeHeap(buckets.drain())
+            while let (rank, position) = heap.popBest() {
+                _ = merge(at: Int(position), rank: rank) { heap.append($0, rank: $1) }
             }
         }
         var index = 0
@@ -86,7 +94,10 @@ struct WordMerger {
     }
 
     /// Merges the pair at `position` if it still has `rank`; gives the smallest rank of the pairs that came of it.
-    private mutating func merge(at position: Int, rank: UInt32, buckets: inout MergeBuckets) -> UInt32 {
+    ///
+    /// - Parameter found: told these pairs: position and rank.
+    @inline(__always)
+    private mutating func merge(at position: Int, rank: UInt32, _ found: (Int32, UInt32) -> Void) -> UInt32 {
         let removed = Int(next[position])
         guard tokens[position] != Self.mergedAway, removed < tokens.count else { return .max }
         let merge = table[tokens[position], tokens[removed]]
@@ -100,7 +111,7 @@ struct WordMerger {
             previous[following] = Int32(position)
             let pair = table[merge.token, tokens[following]]
             if pair != .none {
-                buckets.append(Int32(position), rank: pair.rank)
+                found(Int32(position), pair.rank)
                 best = pair.rank
             }
         }
@@ -108,7 +119,7 @@ struct WordMerger {
         if before >= 0 {
             let pair = table[tokens[before], merge.token]
             if pair != .none {
-                buckets.append(Int32(before), rank: pair.rank)
+                found(Int32(before), pair.rank)
                 best = min(best, pair.rank)
             }
         }

@@ -15,18 +15,37 @@ indirect enum Normalizer: Sendable {
     case precompiled(PrecompiledCharacterMap)
     case nmt
 
-    /// `text` after this normalisation.
-    func applied(to text: String) -> String {
+    /// `text` after this normalisation. - Throws: `TokenizationError` with `tooMuchWork`.
+    func applied(to text: String, _ budget: TextBudget) throws -> String {
+        let byteCount = text.utf8.count
+        let result: String
         switch self {
-        case .sequence(let parts): parts.reduce(text) { $1.applied(to: $0) }
+        case .sequence(let parts): return try parts.reduce(text) { try $1.applied(to: $0, budget) }
+        case .replace(let pattern, let content):
+            try budget.spend(2 * byteCount)
+            result = try pattern.replacingMatches(in: text, with: content, budget)
+        case .prepend(let prefix):
+            try budget.check(byteCount: byteCount + prefix.utf8.count)
+            try budget.spend(byteCount + prefix.utf8.count)
+            result = text.isEmpty ? text : prefix + text
+        default:
+            // These go through characters, and make at most a dozen of one.
+            try budget.spend(8 * byteCount)
+            result = try mapped(text, budget)
+        }
+        try budget.check(byteCount: result.utf8.count)
+        return result
+    }
+
+    private func mapped(_ text: String, _ budget: TextBudget) throws -> String {
+        switch self {
+        case .sequence, .replace, .prepend: text
         case .form(let form): form.applied(to: text)
         case .lowercase: Self.map(text) { $0.properties.lowercaseMapping }
         case .strip(let left, let right): Self.stripped(text, left: left, right: right)
         case .stripAccents: Self.filter(text) { !ScalarClasses.shared[$0].contains(.accent) }
-        case .replace(let pattern, let content): pattern.replacingMatches(in: text, with: content)
-        case .prepend(let prefix): text.isEmpty ? text : prefix + text
         case .bert(let normalizer): normalizer.applied(to: text)
-        case .precompiled(let map): map.applied(to: text)
+        case .precompiled(let map): try map.applied(to: text, budget)
         case .nmt: Self.nmt(text)
         }
     }

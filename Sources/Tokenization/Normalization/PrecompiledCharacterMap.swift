@@ -9,6 +9,8 @@ import Foundation
 /// a leaf: bits 0...30 value (darts-clone, `DoubleArrayUnit`).
 final class PrecompiledCharacterMap: Sendable {
     private static let maxGraphemeBytes = 6
+    /// The longest real one has 33.
+    private static let maxReplacementBytes = 1024
 
     private let units: [UInt32]
     private let texts: [UInt8]
@@ -46,15 +48,16 @@ final class PrecompiledCharacterMap: Sendable {
 
     private func text(at start: Int) -> ArraySlice<UInt8>? {
         guard start < texts.count else { return nil }
-        return texts[start...].prefix { $0 != 0 }
+        return texts[start...].prefix(Self.maxReplacementBytes).prefix { $0 != 0 }
     }
 
-    /// `text` with short grapheme clusters, or else their scalars, replaced.
-    func applied(to text: String) -> String {
+    /// `text` with short grapheme clusters, or else their scalars, replaced. - Throws: `tooMuchWork`.
+    func applied(to text: String, _ budget: TextBudget) throws -> String {
         var result: [UInt8] = []
         result.reserveCapacity(text.utf8.count)
         for character in text {
             let bytes = character.utf8
+            try budget.check(byteCount: result.count)
             if bytes.count < Self.maxGraphemeBytes, let found = replacement(bytes) {
                 result.append(contentsOf: found)
                 continue

@@ -28,14 +28,21 @@ enum PreTokenizationStep: Sendable {
         }
     }
 
-    func apply(to text: inout PreTokenizedText) {
+    /// - Throws: `tooMuchWork`.
+    func apply(to text: inout PreTokenizedText, _ budget: TextBudget) throws {
+        try budget.spend(2 * (text.bytes.count + text.words.count))
+        applyUnchecked(to: &text, budget)
+        try budget.check(byteCount: text.bytes.count / 2)
+    }
+
+    private func applyUnchecked(to text: inout PreTokenizedText, _ budget: TextBudget) {
         switch self {
         case .metaspace(let replacement, let scheme, let splits):
             let mark = Array(replacement.utf8)
             text.rewrite { Self.writeMetaspace($0, $1, &$2, mark, scheme) }
             if splits {
                 text.cut { reader, range, word in
-                    Self.cut(reader, range, .mergedWithNext, at: TextPattern.literal(mark), false, word)
+                    Self.cut(reader, range, .mergedWithNext, at: TextPattern.literal(mark), false, budget, word)
                 }
             }
         case .prefixSpace:
@@ -47,15 +54,17 @@ enum PreTokenizationStep: Sendable {
             text.rewrite { bytes, _, result in
                 for byte in bytes { result.append(contentsOf: ByteAlphabet.utf8[Int(byte)]) }
             }
-        default: text.cut { cut($0, $1, $2) }
+        default: text.cut { cut($0, $1, budget, $2) }
         }
     }
 
     /// Cuts `range` of a text; for steps that only cut.
-    func cut(_ reader: ScalarReader, _ range: Range<Int>, _ word: (Range<Int>) -> Void) {
+    func cut(
+        _ reader: ScalarReader, _ range: Range<Int>, _ budget: TextBudget, _ word: (Range<Int>) -> Void
+    ) {
         switch self {
         case .split(let pattern, let behavior, let isInverted):
-            Self.cut(reader, range, behavior, at: pattern, isInverted, word)
+            Self.cut(reader, range, behavior, at: pattern, isInverted, budget, word)
         case .digits(let individually):
             Self.cut(reader, range, individually ? .isolated : .contiguous, word) { $1.contains(.digit) }
         case .whiteSpaceSplit: Self.cut(reader, range, .removed, word) { $1.contains(.space) }
@@ -64,17 +73,17 @@ enum PreTokenizationStep: Sendable {
         case .punctuation(let behavior):
             Self.cut(reader, range, behavior, word) { $1.contains(.bertPunctuation) }
         case .delimiter(let delimiter): Self.cut(reader, range, .removed, word) { scalar, _ in scalar == delimiter }
-        case .gpt2Words: PreTokenizer.gpt2.split(reader, range: range, word)
+        case .gpt2Words: PreTokenizer.gpt2.split(reader, range: range, budget, word)
         case .metaspace, .prefixSpace, .byteAlphabet: word(range)
         }
     }
 
     private static func cut(
         _ reader: ScalarReader, _ range: Range<Int>, _ behavior: SplitBehavior, at pattern: TextPattern,
-        _ isInverted: Bool, _ word: (Range<Int>) -> Void
+        _ isInverted: Bool, _ budget: TextBudget, _ word: (Range<Int>) -> Void
     ) {
         var matches: [Range<Int>] = []
-        pattern.forEachMatch(in: reader, range: range) { matches.append($0) }
+        pattern.forEachMatch(in: reader, range: range, budget) { matches.append($0) }
         behavior.cut(range, at: matches, isInverted: isInverted, word)
     }
 

@@ -16,27 +16,30 @@ enum PreTokenizer: Sendable {
     /// Any other, as its steps say; these only cut.
     case steps([PreTokenizationStep])
 
+    /// How often it goes through a text beyond the once that is always granted.
+    var stepCount: Int { if case .steps(let steps) = self { steps.count } else { 0 } }
+
     /// Calls `word` with the byte range of each word of `text` in `range`, in order; together they are all of it.
     @inline(__always)
-    func split(_ text: ScalarReader, range: Range<Int>, _ word: (Range<Int>) -> Void) {
+    func split(_ text: ScalarReader, range: Range<Int>, _ budget: TextBudget, _ word: (Range<Int>) -> Void) {
         switch self {
         case .gpt2: Self.splitGPT2(text, range, word)
         case .smollm: Self.splitDigits(text, range, word)
         case .llama3: Self.splitLlama(text, range, maxDigits: 3, word)
         case .qwen2: Self.splitLlama(text, range, maxDigits: 1, word)
         case .deepseek3: Self.splitDeepSeek(text, range, word)
-        case .steps(let steps): Self.split(text, range, steps[...], word)
+        case .steps(let steps): Self.split(text, range, steps[...], budget, word)
         }
     }
 
     /// One step after the other, each on what the one before left.
     private static func split(
-        _ text: ScalarReader, _ range: Range<Int>, _ steps: ArraySlice<PreTokenizationStep>,
+        _ text: ScalarReader, _ range: Range<Int>, _ steps: ArraySlice<PreTokenizationStep>, _ budget: TextBudget,
         _ word: (Range<Int>) -> Void
     ) {
         if range.isEmpty { return }
         guard let step = steps.first else { return word(range) }
-        step.cut(text, range) { split(text, $0, steps.dropFirst(), word) }
+        step.cut(text, range, budget) { split(text, $0, steps.dropFirst(), budget, word) }
     }
 
     // MARK: - \p{N}, then GPT-2

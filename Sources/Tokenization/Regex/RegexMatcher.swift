@@ -11,31 +11,28 @@ struct RegexMatcher {
 
     /// Bounds the time that a pattern with catastrophic backtracking takes per place; such a place does not match.
     private static let maxSteps = 1 << 20
-    /// Bounds all places of a text together, by its length: one that is spent matches nowhere any more. Real patterns take
-    /// some ten steps for a byte.
-    private static let maxStepsPerByte = 128
 
     private let program: RegexProgram
     private let reader: ScalarReader
     private let range: Range<Int>
     private var choices: [Choice] = []
     private var budget = 0
-    /// What all places that are still to come may take.
-    private var remaining: Int
+    /// Bounds all places of a text together, and all expressions that look at it.
+    private let textBudget: TextBudget
 
-    init(_ program: RegexProgram, _ reader: ScalarReader, range: Range<Int>) {
+    init(_ program: RegexProgram, _ reader: ScalarReader, range: Range<Int>, _ textBudget: TextBudget) {
         self.program = program
         self.reader = reader
         self.range = range
-        remaining = Self.maxSteps + Self.maxStepsPerByte * range.count
+        self.textBudget = textBudget
     }
 
     /// The end of the match that starts at byte `position`, nil when none does.
     mutating func match(at position: Int) -> Int? {
         choices.removeAll(keepingCapacity: true)
-        let granted = min(Self.maxSteps, remaining)
+        let granted = min(Self.maxSteps, textBudget.regexSteps)
         budget = granted
-        defer { remaining -= granted - max(budget, 0) }
+        defer { textBudget.regexSteps -= granted - max(budget, 0) }
         return run(from: 0, at: position)
     }
 

@@ -6,16 +6,16 @@ extension RegexParser {
         switch scalar {
         case "(", "^", "$": return nil
         case "*", "+", "?": throw failure("nothing to repeat")
-        case "[": return ScalarSet(try characterClass(), ignoresCase: ignoresCase)
+        case "[": return set(try characterClass())
         case ".":
             index += 1
             return ScalarSet(.not(.range(0x0A...0x0A)))
         case "\\":
             if index + 1 < scalars.count, "AzbB".unicodeScalars.contains(scalars[index + 1]) { return nil }
-            return ScalarSet(try escape(), ignoresCase: ignoresCase)
+            return set(try escape())
         default:
             index += 1
-            return ScalarSet(.range(scalar.value...scalar.value), ignoresCase: ignoresCase)
+            return set(.range(scalar.value...scalar.value))
         }
     }
 
@@ -30,6 +30,7 @@ extension RegexParser {
         var isFirst = true
         while isFirst || next != "]" {
             guard let scalar = next else { throw failure("expected ]") }
+            try countRead()
             if take("&&") {
                 intersected.append(.union(items))
                 items = []
@@ -98,7 +99,9 @@ extension RegexParser {
     }
 
     private mutating func property() throws(Failure) -> ScalarSet.Item {
-        guard take("{"), let close = scalars[index...].firstIndex(of: "}") else { throw failure("expected {") }
+        guard take("{"), let close = scalars[index...].prefix(64).firstIndex(of: "}") else {
+            throw failure("expected {")
+        }
         var name = String(String.UnicodeScalarView(scalars[index..<close]))
         index = close + 1
         let isNegative = name.hasPrefix("^")

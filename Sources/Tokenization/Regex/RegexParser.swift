@@ -22,6 +22,11 @@ struct RegexParser {
     var ignoresCase = false
     private var program = RegexProgram()
     private var emittedCount = 0
+    /// Characters read, those of repeated groups each time.
+    private var readCount = 0
+    private static let maxRead = 1 << 20
+    /// Sets that were made, so that equal ones are one.
+    private var sets: [ScalarRanges: ScalarSet] = [:]
 
     private init(_ pattern: String) {
         scalars = Array(pattern.unicodeScalars)
@@ -48,6 +53,20 @@ struct RegexParser {
         guard scalars[index...].starts(with: wanted) else { return false }
         index += wanted.count
         return true
+    }
+
+    /// Counts a character that is read. - Throws: `Failure` when repetition makes that too many.
+    mutating func countRead() throws(Failure) {
+        readCount += 1
+        guard readCount <= Self.maxRead else { throw failure("too long") }
+    }
+
+    mutating func set(_ item: ScalarSet.Item) -> ScalarSet {
+        let ranges = ignoresCase ? ScalarRanges(item).withCaseVariants : ScalarRanges(item)
+        if let known = sets[ranges] { return known }
+        let set = ScalarSet(ranges)
+        sets[ranges] = set
+        return set
     }
 
     private mutating func emit(_ step: RegexProgram.Step) throws(Failure) {
@@ -80,6 +99,7 @@ struct RegexParser {
     }
 
     private mutating func term() throws(Failure) {
+        try countRead()
         if let set = try singleScalar() {
             let (minimum, maximum, greed) = try quantifier() ?? (1, 1, .greedy)
             try emit(.run(set, minimum: minimum, maximum: maximum, greed))
@@ -215,7 +235,8 @@ struct RegexParser {
 
     /// `{n}`, `{n,}`, `{,m}`, `{n,m}`; nil, and a plain brace, when it is none of these.
     private mutating func interval() throws(Failure) -> (minimum: Int, maximum: Int)? {
-        guard let close = scalars[index...].firstIndex(of: "}") else { return nil }
+        // Two numbers of a few digits; a brace that closes later closes something else.
+        guard let close = scalars[index...].prefix(24).firstIndex(of: "}") else { return nil }
         let text = String(String.UnicodeScalarView(scalars[(index + 1)..<close]))
         let parts = text.split(separator: ",", omittingEmptySubsequences: false)
         guard (1...2).contains(parts.count), parts.allSatisfy({ $0.allSatisfy { ("0"..."9").contains($0) } }),

@@ -1,6 +1,7 @@
 /// A set of Unicode scalars, as a class of a regular expression describes it.
 ///
-/// Membership in the first two planes is one bit of a table; scalars beyond are asked from the description.
+/// Kept as ranges, on which unions and complements are made; sets of more than a few ranges have a table of bits for the
+/// first two planes beside it.
 final class ScalarSet: Sendable {
     /// A part of a description.
     indirect enum Item: Sendable {
@@ -15,77 +16,44 @@ final class ScalarSet: Sendable {
         case not(Item)
         case union([Item])
         case intersection([Item])
-
-        private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
-            // Oniguruma counts Latin-1's superscripts and fractions as well.
-            if [0xB2, 0xB3, 0xB9, 0xBC, 0xBD, 0xBE].contains(scalar.value) { return true }
-            return isAlphabeticMarkOrDigit(scalar)
-        }
-
-        private static func isAlphabeticMarkOrDigit(_ scalar: Unicode.Scalar) -> Bool {
-            let bit = GeneralCategories.bit(of: scalar)
-            return bit & GeneralCategories.word != 0 || bit != 1 && scalar.properties.isAlphabetic
-        }
-
-        func contains(_ scalar: Unicode.Scalar) -> Bool {
-            switch self {
-            case .range(let range): range.contains(scalar.value)
-            case .categories(let mask): mask & GeneralCategories.bit(of: scalar) != 0
-            case .whiteSpace: scalar.properties.isWhitespace
-            case .word:
-                Self.isWord(scalar)
-            case .rustWord:
-                scalar.value == 0x200C || scalar.value == 0x200D || Self.isAlphabeticMarkOrDigit(scalar)
-            case .not(let item): !item.contains(scalar)
-            case .union(let items): items.contains { $0.contains(scalar) }
-            case .intersection(let items): items.allSatisfy { $0.contains(scalar) }
-            }
-        }
     }
 
     static let rustWord = ScalarSet(.rustWord)
 
     private static let tableSize: UInt32 = 0x20000
+    /// Fewer ranges than this are compared with one after the other.
+    private static let maxComparedRanges = 2
+
+    let ranges: ScalarRanges
     private let bits: [UInt64]
-    private let item: Item
 
     /// - Parameter ignoresCase: whether a scalar belongs when another of the same letter does.
-    init(_ item: Item, ignoresCase: Bool = false) {
-        var bits = [UInt64](repeating: 0, count: Int(Self.tableSize / 64))
-        for value in 0..<Self.tableSize {
-            guard let scalar = Unicode.Scalar(value) else { continue }
-            if item.contains(scalar) { bits[Int(value >> 6)] |= 1 << (value & 63) }
+    convenience init(_ item: Item, ignoresCase: Bool = false) {
+        let ranges = ScalarRanges(item)
+        self.init(ignoresCase ? ranges.withCaseVariants : ranges)
+    }
+
+    init(_ ranges: ScalarRanges) {
+        self.ranges = ranges
+        guard ranges.ranges.count > Self.maxComparedRanges else {
+            bits = []
+            return
         }
-        if ignoresCase {
-            // Two rounds: k, K and the Kelvin sign are one letter.
-            for _ in 0..<2 { Self.addCaseVariants(&bits) }
+        var bits = [UInt64](repeating: 0, count: Int(Self.tableSize / 64))
+        for range in ranges.ranges where range.lowerBound < Self.tableSize {
+            for value in range.lowerBound...min(range.upperBound, Self.tableSize - 1) {
+                bits[Int(value >> 6)] |= 1 << UInt64(value & 63)
+            }
         }
         self.bits = bits
-        self.item = item
     }
 
     @inline(__always)
     func contains(_ scalar: Unicode.Scalar) -> Bool {
         let value = scalar.value
+        if bits.isEmpty { return ranges.ranges.contains { $0.contains(value) } }
         if value < Self.tableSize { return bits[Int(value >> 6)] >> UInt64(value & 63) & 1 != 0 }
-        return item.contains(scalar)
-    }
-
-    private static func addCaseVariants(_ bits: inout [UInt64]) {
-        func isMember(_ scalar: Unicode.Scalar) -> Bool {
-            scalar.value < tableSize && bits[Int(scalar.value >> 6)] >> UInt64(scalar.value & 63) & 1 != 0
-        }
-        for value in 0..<tableSize {
-            guard let scalar = Unicode.Scalar(value), scalar.properties.isCased else { continue }
-            let variants = [scalar.properties.lowercaseMapping, scalar.properties.uppercaseMapping]
-            for text in variants where text.unicodeScalars.count == 1 {
-                guard let variant = text.unicodeScalars.first, variant.value < tableSize, variant != scalar else {
-                    continue
-                }
-                if isMember(scalar) { bits[Int(variant.value >> 6)] |= 1 << (variant.value & 63) }
-                if isMember(variant) { bits[Int(value >> 6)] |= 1 << (value & 63) }
-            }
-        }
+        return ranges.contains(value)
     }
 }
 
