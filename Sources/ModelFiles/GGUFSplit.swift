@@ -41,13 +41,14 @@ enum GGUFSplit {
         }
     }
 
-    /// Opens the model that `path` is a part of: all its parts, in order; one for a file that is not split.
+    /// Opens the model that `path` is a part of: all its parts, in order; one for a file that is not split, or has been merged.
     ///
     /// - Throws: `ModelFileError` as for one file; `badSplit` naming the part that does not belong.
     static func parts(of path: String) throws(ModelFileError) -> [GGUFPart] {
         let opened = try GGUFPart(MappedFile(path: path))
         let count = try value("split.count", of: opened) ?? 1
-        guard count != 1 else { return [opened] }
+        // `llama-gguf-split --merge` makes one file of the parts, and leaves the keys in it with a count of 0.
+        guard count > 1 else { return [opened] }
         guard let name = Name(path: path) else {
             throw failure(path, "one of \(count) parts of a model, expected a name that ends in -00001-of-00003.gguf")
         }
@@ -104,7 +105,7 @@ enum GGUFSplit {
     private static func value(_ key: String, of part: GGUFPart) throws(ModelFileError) -> Int? {
         guard let value = part.parser.metadata[key] else { return nil }
         guard let number = value.integer, (0...Int(Int32.max)).contains(number),
-            key != "split.count" || (1...maximumPartCount).contains(number)
+            key != "split.count" || number <= maximumPartCount
         else {
             throw failure(part.file.path, "\(key) is \(value.integer.map(String.init) ?? "not a whole number")")
         }

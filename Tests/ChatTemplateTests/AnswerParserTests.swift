@@ -69,6 +69,26 @@ struct AnswerParserTests {
         Case("tag later", thinking, "Use <think>x</think>", [.content("Use <think>x</think>")]),
         Case("half a tag", thinking, "<thi", [.content("<thi")]),
         Case("only space", thinking, " \n", [.content(" \n")]),
+        Case(
+            "closed without an opening", thinking, "Musing.\n</think>\n\nThen \n this.",
+            [.content("Musing.\n\nThen \n this.")]),
+        Case("closed at once", thinking, " </think>\n\nYes", [.content("Yes")]),
+        Case("closed twice", thinking, "<think>Hm</think>\n</think>\n\nYes", [.reasoning("Hm"), .content("Yes")]),
+        Case("closed at the end", thinking, "Yes.\n</think>\n", [.content("Yes.")]),
+        Case(
+            "closed later again", thinking, "<think>Hm</think>Yes\n </think> \nNo",
+            [.reasoning("Hm"), .content("Yes\n\nNo")]),
+        Case(
+            "talks of the closing tag", thinking, "Write </think> here\n</think> x",
+            [.content("Write </think> here\n</think> x")]),
+        Case(
+            "talks of both tags", thinking, "Like this:\n<think>\nx\n</think>\n\nYes",
+            [.content("Like this:\n<think>\nx\n</think>\n\nYes")]),
+        Case("half a closing tag", thinking, "a\n</thi", [.content("a\n</thi")]),
+        Case(
+            "half a closing tag after another", thinking, "<think>a</think> </thi",
+            [.reasoning("a"), .content("</thi")]),
+        Case("closing tag of no reasoner", tagged, "a\n</think>\nb", [.content("a\n</think>\nb")]),
         Case("no reasoner", tagged, "<think>x</think>", [.content("<think>x</think>")]),
         Case("unicode", thinking, "<think>é😀 日本</think>👨‍👩‍👧e\u{301}", [.reasoning("é😀 日本"), .content("👨‍👩‍👧e\u{301}")]),
         // Tagged calls.
@@ -92,6 +112,18 @@ struct AnswerParserTests {
             "arguments encoded twice", tagged,
             "<tool_call>{\"name\":\"f\",\"arguments\":\"{\\\"a\\\": 1}\"}</tool_call>",
             [call("f", "{\"a\": 1}")]),
+        Case(
+            "undeclared", tagged, "Go. <tool_call>\n{\"name\": \"launch\", \"arguments\": {}}\n</tool_call> ok",
+            [.content("Go. <tool_call>\n{\"name\": \"launch\", \"arguments\": {}}\n</tool_call> ok")]),
+        Case(
+            "undeclared, then declared", tagged,
+            "<tool_call>{\"name\":\"x\"}</tool_call>\n<tool_call>{\"name\":\"f\"}</tool_call>",
+            [.content("<tool_call>{\"name\":\"x\"}</tool_call>"), call("f")]),
+        Case(
+            "one of an array undeclared", tagged, "<tool_call>[{\"name\":\"f\"},{\"name\":\"x\"}]</tool_call>",
+            [.content("<tool_call>[{\"name\":\"f\"},{\"name\":\"x\"}]</tool_call>")]),
+        Case(
+            "undeclared, unended", tagged, "<tool_call>{\"name\":\"x\"}", [.content("<tool_call>{\"name\":\"x\"}")]),
         Case("no closing tag", tagged, "<tool_call>{\"name\":\"f\",\"arguments\":{}}", [call("f")]),
         Case(
             "malformed", tagged, "a <tool_call>{\"name\": f}</tool_call> b",
@@ -126,6 +158,10 @@ struct AnswerParserTests {
                 .content(
                     "x<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\": <｜tool▁call▁end｜><｜tool▁calls▁end｜>")
             ]),
+        Case(
+            "DeepSeek, undeclared", deepSeek, prompt: "</think>",
+            "x<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>h<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+            [.content("x<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>h<｜tool▁sep｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>")]),
         // Llama.
         Case(
             "Llama", llama, " {\"name\": \"f\", \"parameters\": {\"q\": \"a } b\"}}", [call("f", "{\"q\": \"a } b\"}")]),
@@ -151,6 +187,12 @@ struct AnswerParserTests {
         Case(
             "Mistral, names", mistral, "ok [TOOL_CALLS]f[ARGS]{\"a\": 1}[TOOL_CALLS]g[CALL_ID]abc[ARGS]{}",
             [.content("ok"), call("f", "{\"a\": 1}"), call("g")]),
+        Case(
+            "Mistral, undeclared", mistral, "[TOOL_CALLS] [{\"name\": \"h\", \"arguments\": {}}]",
+            [.content("[TOOL_CALLS] [{\"name\": \"h\", \"arguments\": {}}]")]),
+        Case(
+            "Mistral, undeclared by name", mistral, "ok [TOOL_CALLS]h[ARGS]{\"a\": 1}",
+            [.content("ok [TOOL_CALLS]h[ARGS]{\"a\": 1}")]),
         Case("Mistral, malformed", mistral, "[TOOL_CALLS] nothing, really", [.content("[TOOL_CALLS] nothing, really")]),
         Case("Mistral, array of other things", mistral, "[TOOL_CALLS][1, 2] x", [.content("[TOOL_CALLS][1, 2] x")]),
     ]

@@ -49,6 +49,18 @@ struct GGUFSplitTests {
         }
     }
 
+    @Test("a merged file, in which llama-gguf-split leaves a count of 0, is a whole model", arguments: [Int64(0), 3])
+    func merged(tensorCount: Int64) throws {
+        var builder = GGUFBuilder.sample()
+        builder.key("split.no", 2, GGUFBuilder.bytes(UInt16(0)))
+        builder.key("split.tensors.count", 5, GGUFBuilder.bytes(Int32(tensorCount)))
+        builder.key("split.count", 2, GGUFBuilder.bytes(UInt16(0)))
+        try ModelFixture.withFile(builder.file) { path in
+            let file = try GGUFFile(path: path)
+            #expect(file.files.count == 1 && !file.tensorNames.isEmpty)
+        }
+    }
+
     private func expectFailure(
         _ change: (inout [String: [UInt8]]) -> Void, _ code: ModelFileError.Code = .badSplit, mentions: String,
         open: String = names(3)[0]
@@ -83,7 +95,7 @@ struct GGUFSplitTests {
 
     @Test("a count that no model has is refused before any other file is opened")
     func counts() throws {
-        for value in [Int64(-1), 0, 100_000, .max] {
+        for value in [Int64(-1), 100_000, .max] {
             var builder = GGUFBuilder.sample()
             builder.key("split.count", 11, GGUFBuilder.bytes(value))
             try ModelFixture.withFile(builder.file) { path in

@@ -3,6 +3,7 @@ import Engine
 import InferenceCore
 import ShardServer
 import Testing
+import Wire
 import WireProtocols
 
 /// Chats through the head's prompt and output, without an engine between.
@@ -123,6 +124,44 @@ import WireProtocols
         #expect(single.calls == ["0 f {\"a\": 1}"])
         #expect(single.reason == .toolCalls)
         #expect(single.tokens == 5)
+    }
+
+    @Test("a call of a function that was not declared is content, and the answer ends as any other")
+    func undeclared() throws {
+        let pieces = ["Ok.", " <tool_call>{\"name\": \"rocket\"}", "</tool_call>"]
+        let answer = try Self.answer(pieces, Self.prompt { $0.toolsJson = Self.tools })
+        #expect(answer.text == pieces.joined())
+        #expect(answer.calls.isEmpty)
+        #expect(answer.reason == .stop)
+    }
+
+    @Test("what a template refuses is told in its own words, to the requester only")
+    func refusal() throws {
+        let strict = try Self.model(
+            "{{ raise_exception('Roles must alternate, got ' ~ messages[0].content ~ '\\x1b[2J') }}")
+        let error = #expect(throws: InferenceError.self) { try Self.text(strict, Self.prompt()) }
+        #expect(error?.code == .invalidRequest)
+        #expect(error?.message.contains("Roles must alternate, got Hi") == true)
+        #expect(error?.message.contains("\u{1B}") == false)
+        // Logs tell of causes.
+        #expect(error?.cause == nil)
+        let status = error?.rpcError(contextLimit: 1)
+        #expect(status?.code == .invalidArgument && status?.cause == nil)
+    }
+
+    @Test(
+        "a template that runs away is a fault of the request for its model, and the next request is served",
+        arguments: [
+            "{% set ns=namespace(l=[]) %}{% for i in range(90000) %}{% set ns.l=[ns.l] %}{% endfor %}ok",
+            "{{ 'abc'|truncate(-9223372036854775807) }}",
+            "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}",
+        ])
+    func runaway(source: String) throws {
+        let model = try Self.model("{% if messages[0].content == 'Hi' %}" + source + "{% endif %}fine")
+        let error = #expect(throws: InferenceError.self) { try Self.text(model, Self.prompt()) }
+        #expect(error?.code == .invalidRequest)
+        #expect(error?.message.contains("chat template") == true)
+        #expect(try Self.text(model, Self.prompt { $0.messages[0].content = "x" }) == "fine")
     }
 
     @Test("variables and tools reach the template; arguments come as the template can use them")

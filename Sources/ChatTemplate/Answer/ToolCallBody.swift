@@ -13,7 +13,7 @@ struct ToolCallBody: Sendable {
     private static let maxGap = 64
 
     private let style: ChatFormat.ToolCallStyle
-    /// For forms without a marker of their own: only these names make a call.
+    /// Only these names make a call.
     private let toolNames: Set<String>
     private var extent: JSONExtent?
     /// Where to look for the closing marker next.
@@ -28,13 +28,19 @@ struct ToolCallBody: Sendable {
     ///
     /// - Parameter isFinal: whether no more will come.
     mutating func read(_ bytes: [UInt8], isFinal: Bool) -> Reading {
-        switch style {
-        case .none: .noCall(byteCount: 0)
-        case .tagged: readTagged(bytes, isFinal)
-        case .deepSeek: readDeepSeek(bytes, isFinal)
-        case .llama: readLlama(bytes, isFinal)
-        case .mistral: readMistral(bytes, isFinal)
+        let reading =
+            switch style {
+            case .none: Reading.noCall(byteCount: 0)
+            case .tagged: readTagged(bytes, isFinal)
+            case .deepSeek: readDeepSeek(bytes, isFinal)
+            case .llama: readLlama(bytes, isFinal)
+            case .mistral: readMistral(bytes, isFinal)
+            }
+        // A call of something that was not offered is none that a client could answer: it stays text.
+        guard case .calls(let calls, let byteCount) = reading, !calls.allSatisfy({ toolNames.contains($0.name) }) else {
+            return reading
         }
+        return .noCall(byteCount: byteCount)
     }
 
     // MARK: - Up to a closing marker
@@ -135,8 +141,7 @@ struct ToolCallBody: Sendable {
         guard let end = jsonEnd(bytes, from: start) else {
             return isFinal ? .noCall(byteCount: bytes.count) : .needsMore
         }
-        guard let calls = ToolCall.calls(json: bytes[start..<end]), calls.allSatisfy({ toolNames.contains($0.name) })
-        else { return .noCall(byteCount: end) }
+        guard let calls = ToolCall.calls(json: bytes[start..<end]) else { return .noCall(byteCount: end) }
         return .calls(calls, byteCount: end)
     }
 
