@@ -51,7 +51,12 @@ package struct FathomTool: AsyncParsableCommand {
         let status = exitCode(for: error)
         // ArgumentParser knows its own errors; of others it would print types and cases.
         let isOurs = !(error is ValidationError || error is ExitCode || error is CleanExit) && status == .failure
-        let message = isOurs ? "Error: " + ErrorText.describe(error) : command.fullMessage(for: error)
+        let message =
+            switch error {
+            // Thrown while running: ArgumentParser would show the usage of the whole tool.
+            case let error as ValidationError: "Error: \(error.message)\nUsage: \(usageString(for: command))"
+            default: isOurs ? "Error: " + ErrorText.describe(error) : fullMessage(for: error)
+            }
         Terminal.endProgress()
         if !message.isEmpty {
             if status == .success { Terminal.write(message + "\n") } else { Terminal.note(message) }

@@ -205,6 +205,32 @@ struct ClusterSerialTests {
         }
     }
 
+    @Test(
+        "a model is verified by `up` and by the shards, and served under a name with a slash, in a home that is closed")
+    func verifiedModelWithSlash() async throws {
+        try await withTemporaryDirectory { scratch in
+            try FileManager.default.createDirectory(
+                atPath: scratch + "/home", withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
+            let arguments = [
+                "--verify-models", "--model", "Org/Net=\(ModelCatalogue.defaultTextModel)", "--shard-option",
+                "kv-blocks=128",
+            ]
+            try await ClusterFixture.with(shards: 2, scratch: scratch, arguments: arguments) { fixture in
+                let settings = try read(fixture.home.settingsFile)
+                #expect(settings.contains("--verify-models") && settings.contains("digest"))
+                #expect(!(try await fixture.complete("The river", model: "Org/Net", maxTokens: 4)).isEmpty)
+                for path in ["/v1/models/Org/Net", "/v1/models/Org%2FNet"] {
+                    let (status, body) = try await fixture.request(.GET, path)
+                    #expect(status == 200 && body.contains("Org"), "\(path): \(body)")
+                }
+                for path in [fixture.home.path, fixture.home.logDirectory] {
+                    let attributes = try FileManager.default.attributesOfItem(atPath: path)
+                    #expect((attributes[.posixPermissions] as? NSNumber)?.intValue == 0o700, "\(path)")
+                }
+            }
+        }
+    }
+
     @Test("when the supervisor is killed nothing of the cluster is left")
     func supervisorKilled() async throws {
         try await withTemporaryDirectory { scratch in

@@ -27,6 +27,7 @@ struct CommandLineTests {
         ("model quantize smollm2-135m-instruct --type Q9 --output x", 64, "Q4_K_M"),
         ("model card /", 1, "fathom model import"),
         ("model pull nothing", 1, "hf:OWNER/REPOSITORY"),
+        ("model pull hf:a/b --parallel 99", 64, "Usage: fathom model pull"),
         ("model rm nothing", 1, "not installed"),
         ("model alias a nothing", 1, "not installed"),
         ("model tokenize --tokenizer /nonexistent/t", 1, "no such file"),

@@ -20,6 +20,29 @@ struct KeyFileTests {
         }
     }
 
+    @Test("links prepared in place of the file, its lock or its new form are not written through")
+    func preparedLinks() throws {
+        try withTemporaryDirectory { directory in
+            let path = directory + "/keys.json"
+            let victim = directory + "/victim"
+            func link(_ name: String) throws {
+                try FileManager.default.createSymbolicLink(atPath: name, withDestinationPath: victim)
+            }
+            try link(path + ".lock")
+            let failure = #expect(throws: IdentityError.self) {
+                try KeyFile.update(path: path) { try $0.add(tenant: "acme") }
+            }
+            #expect(failure?.code == .fileUnavailable)
+            #expect(failure.map { "\($0)" }?.contains("fileUnavailable") == false)
+            try FileManager.default.removeItem(atPath: path + ".lock")
+            try link(path)
+            try link("\(path).new-\(ProcessInfo.processInfo.processIdentifier)")
+            try KeyFile().save(path: path)
+            #expect(!FileManager.default.fileExists(atPath: victim))
+            #expect(try KeyFile.load(path: path).keys.isEmpty)
+        }
+    }
+
     @Test("an absent file is an empty one")
     func absent() throws {
         try withTemporaryDirectory { directory in
