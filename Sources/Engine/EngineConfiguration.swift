@@ -2,7 +2,7 @@ import InferenceCore
 
 /// Start-time settings of an ``InferenceEngine``.
 package struct EngineConfiguration: Sendable {
-    /// Most tokens of a micro-batch; the stage's own bound applies too.
+    /// Most tokens of a micro-batch; the bounds of the stage and of the link apply too.
     package var maxBatchedTokens: Int
     /// Most sequences that hold KV cache at once.
     package var maxRunningSequences: Int

@@ -37,8 +37,10 @@ package final class InferenceEngine: Sendable {
         onStep: @escaping @Sendable (StepMetrics) -> Void = { _ in }
     ) {
         precondition((link == nil) == (configuration.stageCount == 1), "a link exactly when there are more stages")
+        let rowByteCount = stage.modelWidth * MemoryLayout<Float>.stride
+        let sendableTokens = link.map { max(1, $0.maxHiddenByteCount / rowByteCount) } ?? .max
         limits = SchedulerConfiguration(
-            maxBatchedTokens: min(configuration.maxBatchedTokens, stage.maxBatchedTokens),
+            maxBatchedTokens: min(configuration.maxBatchedTokens, stage.maxBatchedTokens, sendableTokens),
             maxRunningSequences: configuration.maxRunningSequences,
             maxWaitingSequences: configuration.maxWaitingSequences, stageCount: configuration.stageCount,
             kvBlockCount: stage.kvBlockCount, kvBlockSize: stage.kvBlockSize,

@@ -15,6 +15,9 @@ package enum PipelineEvent: Sendable {
 /// An epoch lasts from `up` to `down`. Steps of an epoch are answered in order or not at all; nothing of an earlier epoch
 /// is delivered after a later `up`.
 package protocol PipelineLink: AnyObject, Sendable {
+    /// Most bytes of hidden states that a step may bring: one with more could not be sent, and would end the epoch.
+    var maxHiddenByteCount: Int { get }
+
     /// Begins to connect; events come until `stop`.
     func start(_ receive: @escaping @Sendable (PipelineEvent) -> Void)
 

@@ -8,7 +8,7 @@ import InferenceCore
 final class FakeStage: ModelStage {
     static let prime: UInt64 = 65_521
 
-    let modelWidth = 4
+    let modelWidth: Int
     let vocabularySize: Int
     let layerRange: Range<Int>
     let layerCount: Int
@@ -33,8 +33,9 @@ final class FakeStage: ModelStage {
     init(
         layers: Range<Int> = 0..<6, of layerCount: Int = 6, vocabularySize: Int = 300, maxContextTokens: Int = 128,
         kvBlockSize: Int = 4, kvBlockCount: Int = 64, kvType: String = "f16", maxBatchedTokens: Int = 16,
-        brokenTokens: Set<TokenID> = []
+        brokenTokens: Set<TokenID> = [], modelWidth: Int = 4
     ) {
+        self.modelWidth = modelWidth
         layerRange = layers
         self.layerCount = layerCount
         self.vocabularySize = vocabularySize

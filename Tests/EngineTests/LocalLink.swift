@@ -13,6 +13,7 @@ final class LocalLink: PipelineLink {
         var sent = 0
     }
 
+    let maxHiddenByteCount = Int.max
     private let state = Mutex(State())
     private let workers: [StageWorker]
 

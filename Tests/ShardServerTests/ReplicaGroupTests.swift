@@ -172,6 +172,20 @@ import WireProtocols
         }
     }
 
+    @Test("a step whose hidden states would not fit a frame is made smaller, and loses no link")
+    func wideModel() async throws {
+        // 16 tokens of this width would take 19 MB.
+        let wide = TestModel(
+            makeStage: { FakeStage(layers: $0, modelWidth: 300_000) }, served: TestModel.fake.served)
+        let alone = try await outcomes([0..<6], count: 4)
+        try await TestGroup.run([0..<3, 3..<6], model: wide) { group in
+            try await group.waitUntilServing()
+            let together = await group.generateTogether((0..<4).map { TestGroup.request($0) }).map(\.comparable)
+            #expect(together == alone)
+            #expect(group.engine.limits.maxBatchedTokens == 10 && group.engine.status.requeuedSequences == 0)
+        }
+    }
+
     @Test("stages of different models, layers or caches do not join")
     func join() async throws {
         let ranges = [0..<3, 3..<6]

@@ -52,6 +52,13 @@ struct GatewayClient: Sendable {
         return response.map { Int($0.status.code) }
     }
 
+    /// What `/readyz` says, whatever its status; nil when nobody answers, or something else than a gateway.
+    func readiness(timeout: TimeAmount = .seconds(2)) async -> ReadinessMessage? {
+        let response = try? await http.execute(HTTPClientRequest(url: baseURL + "/readyz"), timeout: timeout)
+        guard let body = try? await response?.body.collect(upTo: Self.maximumResponseBytes) else { return nil }
+        return try? JSONDecoder().decode(ReadinessMessage.self, from: Data(body.readableBytesView))
+    }
+
     func get<Response: Decodable>(_ path: String) async throws -> Response {
         try await decode(request(.GET, path))
     }

@@ -148,3 +148,30 @@ struct ListObject<Element: Decodable & Sendable>: Decodable, Sendable {
         case hasMore = "has_more"
     }
 }
+
+/// The body of `/readyz`, as far as it matters here.
+struct ReadinessMessage: Decodable {
+    struct Parts: Decodable {
+        var inference: Inference
+    }
+
+    struct Inference: Decodable {
+        struct Model: Decodable {
+            var state: String
+        }
+
+        var ready: Bool
+        /// Why not, for people.
+        var reason: String?
+        var models: [Model]
+    }
+
+    var parts: Parts
+
+    var isReady: Bool { parts.inference.ready }
+    var reason: String? { parts.inference.reason }
+    /// Whether there is nothing that waiting could bring.
+    var isHopeless: Bool {
+        !parts.inference.models.isEmpty && parts.inference.models.allSatisfy { $0.state == "failed" }
+    }
+}

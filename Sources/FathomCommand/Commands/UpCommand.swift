@@ -187,8 +187,16 @@ struct UpCommand: AsyncParsableCommand {
         Terminal.note("  waiting for the first token through all stages")
         try await GatewayClient.with(baseURL: cluster.gatewayURL ?? "", apiKey: nil) { client in
             let deadline = ContinuousClock.now + Self.readyDeadline
+            var reason: String?
             while ContinuousClock.now < deadline {
-                if await client.status(of: "/readyz") == 200 { return }
+                let readiness = await client.readiness()
+                if readiness?.isReady ?? false { return }
+                reason = readiness?.reason ?? reason
+                if readiness?.isHopeless ?? false {
+                    throw CommandError(
+                        .startFailed,
+                        (reason ?? "no model can be used") + "; logs are in \(home.directory.logDirectory)")
+                }
                 guard cluster.supervisor.isRunning else {
                     throw CommandError(.startFailed, "the cluster ended while it became ready")
                 }
@@ -196,7 +204,8 @@ struct UpCommand: AsyncParsableCommand {
             }
             throw CommandError(
                 .timedOut,
-                "the cluster was not ready within \(Self.readyDeadline); its logs are in \(home.directory.logDirectory)"
+                "the cluster was not ready within \(Self.readyDeadline)\(reason.map { " (\($0))" } ?? ""); its logs are in "
+                    + home.directory.logDirectory
             )
         }
     }

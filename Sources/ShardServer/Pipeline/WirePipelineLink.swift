@@ -60,6 +60,9 @@ package final class WirePipelineLink: PipelineLink {
         (stopped, stopping) = AsyncStream.makeStream()
     }
 
+    /// Three quarters of a frame; the rest is for block tables and parameters.
+    package let maxHiddenByteCount = WireLimits().maxFrameBytes / 4 * 3
+
     /// Whether there is a connection to the next stage, joined or not.
     package var isConnected: Bool { client.isConnected }
 
