@@ -114,7 +114,7 @@ extension InferenceError {
         case is ModelFileChanged:
             self.init(
                 code: .notReady, message: "model \(name): its file has changed and will be read anew", cause: error)
-        case let error as ModelFileError: self.init(name, .dataLoss, error.description, path: path, cause: error)
+        case let error as ModelFileError: self.init(name, .dataLoss, error.message, path: path, cause: error)
         case let error as TokenizationError: self.init(name, .dataLoss, error.message, path: path, cause: error)
         case let error as ChatTemplateError: self.init(name, .dataLoss, error.description, path: path, cause: error)
         case let error as KernelError: self.init(name, .dataLoss, error.message, path: path, cause: error)
