@@ -19,6 +19,8 @@ final class UnigramModel: Sendable {
     private static let unknownPenalty = 10.0
     /// A node of the trie for each, at most.
     private static let maxBytes = 1 << 24
+    /// Steps through the trie before they are counted.
+    private static let walkedAtOnce = 4096
 
     private let nodes: [Node]
     private let edges: [(byte: UInt8, node: UInt32)]
@@ -121,6 +123,7 @@ final class UnigramModel: Sendable {
     private func bestPath(_ word: UnsafeBufferPointer<UInt8>, _ budget: TextBudget) throws -> [Best] {
         var best = [Best](repeating: Best(), count: word.count + 1)
         var start = 0
+        var walked = 0
         while start < word.count {
             var characterEnd = start + 1
             while characterEnd < word.count, word[characterEnd] & 0xC0 == 0x80 { characterEnd += 1 }
@@ -142,10 +145,15 @@ final class UnigramModel: Sendable {
                 offer(index, scores[Int(token)], token == unknown ? .max : token)
                 if index == characterEnd { hasCharacter = true }
             }
-            try budget.spend(index - start)
+            walked += index - start
+            if walked > Self.walkedAtOnce {
+                try budget.spend(walked)
+                walked = 0
+            }
             if !hasCharacter { offer(characterEnd, unknownScore, .max) }
             start = characterEnd
         }
+        try budget.spend(walked)
         return best
     }
 

@@ -55,9 +55,10 @@ final class PrecompiledCharacterMap: Sendable {
     func applied(to text: String, _ budget: TextBudget) throws -> String {
         var result: [UInt8] = []
         result.reserveCapacity(text.utf8.count)
+        let limit = budget.maxByteCount
         for character in text {
             let bytes = character.utf8
-            try budget.check(byteCount: result.count)
+            if result.count > limit { try budget.check(byteCount: result.count) }
             if bytes.count < Self.maxGraphemeBytes, let found = replacement(bytes) {
                 result.append(contentsOf: found)
                 continue

@@ -10,7 +10,8 @@ enum TextPattern: Sendable {
         switch self {
         case .literal(let literal): Self.forEachMatch(of: literal, in: reader.bytes, range: range, body)
         case .regex(let program):
-            var matcher = RegexMatcher(program, reader, range: range, budget)
+            var matcher = RegexMatcher(program, reader, range: range, steps: budget.regexSteps)
+            defer { budget.regexSteps = matcher.remaining }
             var start = range.lowerBound
             while start < range.upperBound, let match = matcher.firstMatch(from: start) {
                 if !match.isEmpty {

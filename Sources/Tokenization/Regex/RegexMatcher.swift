@@ -17,22 +17,22 @@ struct RegexMatcher {
     private let range: Range<Int>
     private var choices: [Choice] = []
     private var budget = 0
-    /// Bounds all places of a text together, and all expressions that look at it.
-    private let textBudget: TextBudget
+    /// What all places that are still to come may take, and all expressions that look at the text.
+    private(set) var remaining: Int
 
-    init(_ program: RegexProgram, _ reader: ScalarReader, range: Range<Int>, _ textBudget: TextBudget) {
+    init(_ program: RegexProgram, _ reader: ScalarReader, range: Range<Int>, steps: Int) {
         self.program = program
         self.reader = reader
         self.range = range
-        self.textBudget = textBudget
+        remaining = steps
     }
 
     /// The end of the match that starts at byte `position`, nil when none does.
     mutating func match(at position: Int) -> Int? {
         choices.removeAll(keepingCapacity: true)
-        let granted = min(Self.maxSteps, textBudget.regexSteps)
+        let granted = min(Self.maxSteps, remaining)
         budget = granted
-        defer { textBudget.regexSteps -= granted - max(budget, 0) }
+        defer { remaining -= granted - max(budget, 0) }
         return run(from: 0, at: position)
     }
 

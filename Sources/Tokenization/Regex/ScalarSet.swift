@@ -26,6 +26,10 @@ final class ScalarSet: Sendable {
 
     let ranges: ScalarRanges
     private let bits: [UInt64]
+    private let isCompared: Bool
+    /// Start and length less one of the ranges that are compared with.
+    private let first: (start: UInt32, span: UInt32)
+    private let second: (start: UInt32, span: UInt32)
 
     /// - Parameter ignoresCase: whether a scalar belongs when another of the same letter does.
     convenience init(_ item: Item, ignoresCase: Bool = false) {
@@ -35,7 +39,13 @@ final class ScalarSet: Sendable {
 
     init(_ ranges: ScalarRanges) {
         self.ranges = ranges
-        guard ranges.ranges.count > Self.maxComparedRanges else {
+        isCompared = (1...Self.maxComparedRanges).contains(ranges.ranges.count)
+        func bounds(_ range: ClosedRange<UInt32>?) -> (start: UInt32, span: UInt32) {
+            range.map { ($0.lowerBound, $0.upperBound - $0.lowerBound) } ?? (0, 0)
+        }
+        first = bounds(ranges.ranges.first)
+        second = bounds(ranges.ranges.last)
+        guard !isCompared else {
             bits = []
             return
         }
@@ -51,7 +61,7 @@ final class ScalarSet: Sendable {
     @inline(__always)
     func contains(_ scalar: Unicode.Scalar) -> Bool {
         let value = scalar.value
-        if bits.isEmpty { return ranges.ranges.contains { $0.contains(value) } }
+        if isCompared { return value &- first.start <= first.span || value &- second.start <= second.span }
         if value < Self.tableSize { return bits[Int(value >> 6)] >> UInt64(value & 63) & 1 != 0 }
         return ranges.contains(value)
     }
