@@ -35,7 +35,7 @@ struct HostileTokenizerTests {
                     "normalizers", #"{"type": "Prepend", "prepend": "\#(String(repeating: "x", count: 1 << 18))"}"#, 60),
             #", "normalizer": "# + sequence("normalizers", #"{"type": "Lowercase"}"#, 60),
             #", "pre_tokenizer": "#
-                + sequence("pretokenizers", #"{"type": "ByteLevel", "use_regex": false, "add_prefix_space": true}"#, 60)
+                + sequence("pretokenizers", #"{"type": "ByteLevel", "use_regex": false, "add_prefix_space": true}"#, 30)
                 + #", "normalizer": "# + replace("a", "é"),
             #", "pre_tokenizer": {"type": "Metaspace", "replacement": "\#(String(repeating: "x", count: 64))"}, "normalizer": "#
                 + replace("a", " "),
