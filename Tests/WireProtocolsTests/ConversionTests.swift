@@ -74,10 +74,16 @@ struct ConversionTests {
                 promptLogprobs: [TokenLogprob(tokenID: 1, logprob: -.infinity, top: [])]),
             SequenceResult(sequenceID: SequenceID(rawValue: 0)),
             SequenceResult(sequenceID: SequenceID(rawValue: 1), sampled: [SampledToken(tokenID: 3)]),
+            SequenceResult(sequenceID: SequenceID(rawValue: 2), failure: .notFinite(position: 0)),
+            SequenceResult(sequenceID: SequenceID(rawValue: 3), failure: .notFinite(position: 4_711)),
+            SequenceResult(sequenceID: SequenceID(rawValue: 4), failure: .refused),
         ]
         for result in results {
             #expect(try SequenceResult(proto: try Self.travelled(result.proto())) == result)
         }
+        var later = results[5].proto()
+        later.failure = .UNRECOGNIZED(99)
+        #expect(try SequenceResult(proto: later).failure == .refused, "of a later version")
         var uneven = results[0].proto()
         uneven.tokenIds.removeLast()
         #expect(throws: InferenceError.self) { try SequenceResult(proto: uneven) }
