@@ -37,6 +37,8 @@ package struct Gateway: Sendable {
     static let serverName = "fathom"
     /// Longest list of connections that wait to be accepted.
     private static let backlog = 512
+    /// Descriptors kept for everything but connections of clients: calls, uploads on disk, logs.
+    private static let reservedDescriptors = 512
 
     private let configuration: GatewayConfiguration
     private let dependencies: Dependencies
@@ -109,9 +111,28 @@ package struct Gateway: Sendable {
                 address: .hostname(configuration.host, port: configuration.port), serverName: Self.serverName,
                 backlog: Self.backlog,
                 availableConnectionsDelegate: MaximumAvailableConnections(
-                    configuration.http.maximumConnections, logger: hummingbirdLogger)),
+                    connectionLimit(), logger: hummingbirdLogger)),
             onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) },
             logger: hummingbirdLogger)
+    }
+
+    /// As many connections as are wanted, or fewer where the process may not open as many descriptors: a server that runs
+    /// out of them can neither accept nor call anybody.
+    private func connectionLimit() -> Int {
+        let wanted = configuration.http.maximumConnections
+        let limit = Self.connectionLimit(wanted: wanted, descriptors: Int(ProcessMetrics.maxFileDescriptors()))
+        if limit < wanted {
+            dependencies.logger.warning(
+                "Fewer connections than configured: the descriptor limit is low",
+                metadata: ["connections.max": "\(limit)", "connections.wanted": "\(wanted)"])
+        }
+        return limit
+    }
+
+    /// - Parameters:
+    ///   - descriptors: that the process may open; 0 when nobody knows.
+    package static func connectionLimit(wanted: Int, descriptors: Int) -> Int {
+        descriptors > 0 ? min(wanted, max(1, descriptors - reservedDescriptors)) : wanted
     }
 
     /// Hummingbird logs a line for each thing that goes wrong on a connection; only what it warns of is ours to know.

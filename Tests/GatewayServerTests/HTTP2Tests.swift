@@ -169,4 +169,21 @@ struct HTTP2Tests {
             _ = try await socket.receiveAll()
         }
     }
+
+    @Test(
+        "fields that HTTP/2 forbids end their stream and no other", .timeLimit(.minutes(1)),
+        arguments: [[("connection", "close")], [("transfer-encoding", "chunked")], [("X-Upper", "a")], [(":odd", "a")]])
+    func forbiddenFields(_ fields: [(String, String)]) async throws {
+        try await withGateway { gateway in
+            let socket = try await TestSocket(port: gateway.port)
+            try await socket.send(
+                Self.preface + Self.frame(4, stream: 0)
+                    + Self.frame(1, flags: 5, stream: 1, Self.headers(post: false, path: "/livez", fields: fields)))
+            _ = try await frames(socket, until: 1, where: { $0.type == 3 })
+            try await socket.send(
+                Self.frame(1, flags: 5, stream: 3, Self.headers(post: false, path: "/livez", fields: [])))
+            let other = try await frames(socket, until: 3)
+            #expect(other.contains { $0.type == 1 && $0.stream == 3 && Self.isStatus("200", $0.payload) })
+        }
+    }
 }

@@ -61,6 +61,12 @@ struct HTTPRulesTests {
             "6585 5 too many fields",
             "GET /livez HTTP/1.1\r\nHost: x\r\n\(String(repeating: "X: y\r\n", count: 300))\r\n", 431, closes: true),
 
+        Rule("2.2 an empty line before the request", "\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+        Rule("2.3 the protocol's name has a case", "GET /livez http/1.1\r\nHost: x\r\n\r\n", 400, closes: true),
+        Rule("3.2 a space in the target", "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", 400, closes: true),
+        Rule("5.5 a zero byte in a value", "GET /livez HTTP/1.1\r\nHost: x\r\nX: a\u{0}b\r\n\r\n", 400, closes: true),
+        Rule("5.5 bytes beyond ASCII in a value", "GET /livez HTTP/1.1\r\nHost: x\r\nX: é\r\n\r\n", 200),
+
         // RFC 9112, 3.2: Host.
         Rule("3.2 no Host", "GET /livez HTTP/1.1\r\n\r\n", 400, closes: true, code: "malformed_request"),
         Rule("3.2 two Hosts", "GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400, closes: true),
@@ -95,6 +101,23 @@ struct HTTPRulesTests {
             "6.1 chunks from HTTP/1.0",
             "POST /v1/completions HTTP/1.0\r\nKEY\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked, 400, closes: true),
         Rule("7.1 a size that is none", post + "Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, closes: true),
+        Rule(
+            "7.1 a size beyond numbers", post + "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFF\r\n", 400,
+            closes: true),
+        Rule(
+            "6.1 identity is no transfer coding", post + "Transfer-Encoding: identity\r\n\r\n" + body, 400, closes: true
+        ),
+        Rule(
+            "6.1 a coding that only looks like one", post + length + "Transfer-Encoding: xchunked\r\n\r\n" + body, 400,
+            closes: true),
+        Rule("5.1 a space before the colon of a length", post + "Content-Length : 4\r\n\r\nbody", 400, closes: true),
+        Rule(
+            "6 a body where none is looked for", "GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 200
+        ),
+        Rule(
+            "6 a body of a request without meaning for it",
+            "GET /v1/models HTTP/1.1\r\nHost: x\r\nKEY\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            200),
         Rule("6.3 no body", post + "\r\n", 400, code: "invalid_json"),
 
         // RFC 9112, 9.3, 9.6: connections.
@@ -364,7 +387,9 @@ struct HTTPRulesTests {
         arguments: [
             ("/v1/models?a=%zz", "/v1/models?a=%zz"), ("//a///b//", "/a/b"), ("/", "/"), ("/%61%2f%2F%7e", "/a%2F%2F~"),
             ("/%e6%89%8b", "/%E6%89%8B"), ("/a/%2e%2e/b", "/a/../b"), ("*", nil), ("", nil), ("a", nil), ("/%", nil),
-            ("/%4", nil), ("/%zz", nil), ("/%00", nil), ("/%ff", nil), ("/a#b", nil), ("/a b", nil),
+            ("/%4", nil), ("/%zz", nil), ("/%00", nil), ("/%ff", nil), ("/a#b", nil), ("/a b", nil), ("?a", nil),
+            ("/?a", "/?a"), ("/a/?b//", "/a?b//"), ("/v1/models", "/v1/models"),
+            ("/é", "/é"),
         ] as [(String, String?)])
     func targets(_ target: String, _ expected: String?) {
         #expect(RequestTarget.normalized(target) == expected)

@@ -203,6 +203,14 @@ struct SlowClientTests {
         }
     }
 
+    @Test("there are never more connections than descriptors for them")
+    func descriptors() {
+        #expect(Gateway.connectionLimit(wanted: 4_096, descriptors: 1_048_576) == 4_096)
+        #expect(Gateway.connectionLimit(wanted: 4_096, descriptors: 1_024) == 512)
+        #expect(Gateway.connectionLimit(wanted: 4_096, descriptors: 100) == 1)
+        #expect(Gateway.connectionLimit(wanted: 4_096, descriptors: 0) == 4_096)
+    }
+
     @Test("patience is spent by waiting and earned by bytes, and never saved up")
     func pace() {
         var limits = HTTPLimits()

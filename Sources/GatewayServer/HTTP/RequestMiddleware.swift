@@ -86,8 +86,10 @@ struct RequestMiddleware: RouterMiddleware {
                     base: request.body, admission: entrance, channel: isWaiting ? context.channel : nil))
         default: try entrance.enter()
         }
-        context.coreContext.parameters = Parameters(
-            context.coreContext.parameters.map { (key: $0.key, value: RequestTarget.decoded($0.value)[...]) })
+        if context.coreContext.parameters.contains(where: { $0.value.utf8.contains(UInt8(ascii: "%")) }) {
+            context.coreContext.parameters = Parameters(
+                context.coreContext.parameters.map { (key: $0.key, value: RequestTarget.decoded($0.value)[...]) })
+        }
         return try await next(request, context)
     }
 

@@ -6,6 +6,7 @@ package enum RequestTarget {
     /// - Returns: nil for a target that is no path, holds characters that none may hold, or whose escapes are broken, or
     ///   stand for a zero byte or for what is no UTF-8.
     package static func normalized(_ target: String) -> String? {
+        if isNormal(target) { return target }
         let bytes = Array(target.utf8)
         guard bytes.first == slash else { return nil }
         let pathEnd = bytes.firstIndex(of: UInt8(ascii: "?")) ?? bytes.count
@@ -34,6 +35,21 @@ package enum RequestTarget {
         guard String(validating: text, as: UTF8.self) != nil else { return nil }
         if path.count > 1 && path.last == slash { path.removeLast() }
         return String(decoding: path + bytes[pathEnd...], as: UTF8.self)
+    }
+
+    /// Whether a target is as it should be at first sight, as nearly all are.
+    private static func isNormal(_ target: String) -> Bool {
+        var last: UInt8 = 0
+        for (index, byte) in target.utf8.enumerated() {
+            switch byte {
+            case slash where last == slash, 0...0x20, 0x7F..., percent, UInt8(ascii: "#"): return false
+            case UInt8(ascii: "?"): return index == 1 || index > 1 && last != slash
+            default:
+                if index == 0 && byte != slash { return false }
+            }
+            last = byte
+        }
+        return last != 0 && (last != slash || target.utf8.count == 1)
     }
 
     /// A piece of a normalized path with its escapes decoded.

@@ -40,7 +40,8 @@ package enum ProcessMetrics {
         return Double(entries?.count ?? 0)
     }
 
-    private static func maxFileDescriptors() -> Double {
+    /// Descriptors that the process may have open; 0 when that cannot be read.
+    package static func maxFileDescriptors() -> Double {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 0 }
         return Double(limit.rlim_cur)
