@@ -30,7 +30,8 @@ extension TenantStore {
         try await read { db in try Self.file(db, id) }
     }
 
-    func files(_ page: Page) async throws -> Listing<FileRecord> {
+    /// - Parameter purpose: Files of this purpose only; nil: all.
+    func files(_ page: Page, purpose: String?) async throws -> Listing<FileRecord> {
         try page.validate()
         return try await read { db in
             let after = try page.after.map { after in
@@ -39,8 +40,11 @@ extension TenantStore {
                 return seq
             }
             let rows = try Row.fetchAll(
-                db, sql: "SELECT * FROM file WHERE \(page.condition) ORDER BY seq \(page.order) LIMIT ?",
-                arguments: [after, after, page.limit + 1])
+                db,
+                sql: """
+                    SELECT * FROM file WHERE (? IS NULL OR purpose = ?) AND \(page.condition)
+                    ORDER BY seq \(page.order) LIMIT ?
+                    """, arguments: [purpose, purpose, after, after, page.limit + 1])
             return Listing(fetched: rows.map(FileRecord.init(row:)), limit: page.limit)
         }
     }
@@ -56,7 +60,7 @@ extension TenantStore {
                     """, arguments: ["now": self.now(), "file": id])
             try db.execute(sql: "DELETE FROM file WHERE id = ?", arguments: [id])
         }
-        // After the commit: a crash in between leaves an orphan, which the next opening removes.
+        // After the commit: a crash in between leaves an orphan, which the next start removes.
         content.remove(id)
     }
 

@@ -36,6 +36,8 @@ extension VectorStoreRecord {
         proto.metadata = metadata
         proto.version = UInt64(version)
         proto.lastActiveAt = UInt64(lastActiveAt)
+        proto.expiresAfterDays = UInt32(expiresAfterDays)
+        proto.expiresAt = UInt64(expiresAt ?? 0)
         return proto
     }
 }
@@ -56,6 +58,10 @@ extension AttachmentRecord {
         proto.chunkCount = UInt32(chunkCount)
         proto.chunking = strategy
         proto.attributesJson = attributesJSON
+        proto.documentID = documentID
+        proto.ownsFile = ownsFile
+        proto.sha256 = sha256
+        proto.indexedChunks = UInt32(indexedChunks)
         return proto
     }
 }
@@ -104,6 +110,13 @@ extension SearchHit {
 extension Fathom_Store_V1_ListRequest {
     func native() -> Page {
         Page(limit: limit == 0 ? 20 : Int(limit), after: after.isEmpty ? nil : after, ascending: ascending)
+    }
+}
+
+extension Fathom_Store_V1_AttachFileRequest {
+    func native() -> AttachmentOptions {
+        AttachmentOptions(
+            chunking: chunking.native(), attributesJSON: attributesJson, documentID: documentID, ownsFile: ownsFile)
     }
 }
 

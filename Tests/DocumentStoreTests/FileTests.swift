@@ -145,6 +145,27 @@ struct FileTests {
         }
     }
 
+    @Test("a listing by purpose has full pages")
+    func purposes() async throws {
+        try await StoreFixture.withStore { store in
+            var wanted: [String] = []
+            for index in 0..<12 {
+                let header = FileUpload.Header(
+                    filename: "f\(index)", purpose: index % 3 == 0 ? "batch" : "assistants", contentType: "",
+                    sizeBytes: 1)
+                let upload = try await store.beginUpload(tenant: "acme", header: header)
+                try await upload.append([65])
+                let file = try await upload.finish()
+                if file.purpose == "batch" { wanted.append(file.id) }
+            }
+            let first = try await store.files(tenant: "acme", page: .init(limit: 3, ascending: true), purpose: "batch")
+            #expect(first.items.map(\.id) == Array(wanted.prefix(3)) && first.hasMore)
+            let rest = try await store.files(
+                tenant: "acme", page: .init(limit: 3, after: wanted[2], ascending: true), purpose: "batch")
+            #expect(rest.items.map(\.id) == [wanted[3]] && !rest.hasMore)
+        }
+    }
+
     @Test("damaged content is refused when it is read")
     func damage() async throws {
         let fixture = try StoreFixture()
