@@ -20,6 +20,11 @@ extension DocumentStore {
         guard header.sizeBytes > 0 else {
             throw StoreError(code: .invalidArgument, message: "the file is empty")
         }
+        guard header.expiresAfterSeconds == 0 || (3_600...2_592_000).contains(header.expiresAfterSeconds) else {
+            throw StoreError(
+                code: .invalidArgument,
+                message: "a file may expire after 3600...2592000 seconds, got \(header.expiresAfterSeconds)")
+        }
         try requireSpace(for: header.sizeBytes)
         // The tenant stays open until the upload has ended.
         let lease = try await tenants.leaseCreating(tenant)
@@ -90,12 +95,13 @@ extension DocumentStore {
     /// - Throws: `invalidArgument`, `notFound` for a file, `limitExceeded`.
     package func createVectorStore(
         tenant: String, name: String, metadata: [String: String] = [:], fileIDs: [String] = [],
-        expiresAfterDays: Int = 0
+        chunking: Chunker.Parameters = .init(), expiresAfterDays: Int = 0
     ) async throws -> VectorStoreRecord {
         defer { indexing.wake() }
         return try await withTenant(tenant) {
             try await $0.createVectorStore(
-                name: name, metadata: metadata, fileIDs: fileIDs, expiresAfterDays: expiresAfterDays)
+                name: name, metadata: metadata, fileIDs: fileIDs, chunking: chunking,
+                expiresAfterDays: expiresAfterDays)
         }
     }
 

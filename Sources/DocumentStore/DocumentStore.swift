@@ -33,7 +33,7 @@ package final class DocumentStore: Sendable {
         var searches = 0
     }
 
-    /// How often expired vector stores of tenants that nobody uses are looked for.
+    /// How often expired files and vector stores of tenants that nobody uses are looked for.
     private static let expiryInterval = Duration.seconds(60)
 
     package let configuration: StoreConfiguration
@@ -110,8 +110,8 @@ package final class DocumentStore: Sendable {
         unusableDirectories = unusable
     }
 
-    /// Indexes attached files and lets vector stores expire until the task is cancelled; what is unfinished then is
-    /// resumed at the next opening.
+    /// Indexes attached files and lets files and vector stores expire until the task is cancelled; what is unfinished
+    /// then is resumed at the next opening.
     package func run() async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.indexing.run(store: self) }
@@ -178,10 +178,10 @@ package final class DocumentStore: Sendable {
 
     // MARK: Expiry
 
-    /// Deletes a tenant's vector stores whose time is over, so that no call sees them.
+    /// Deletes a tenant's files and vector stores whose time is over, so that no call sees them.
     private func expire(_ tenant: TenantStore) async throws {
         guard let next = tenant.counters.nextExpiry, next <= now() else { return }
-        for id in try await tenant.deleteExpiredVectorStores() { forgetPartition(id) }
+        for id in try await tenant.deleteExpired() { forgetPartition(id) }
     }
 
     private func expireIdle() async {

@@ -186,7 +186,9 @@ final class IndexingQueue: Sendable {
             job = prepared
         }
         guard try await claim.lease.store.isWanted(job) else { return .unwanted }
-        var chunks = try await claim.lease.store.pendingChunks(job, limit: Self.embeddingBatch)
+        let stored = try await claim.lease.store.nextChunks(job, limit: Self.embeddingBatch)
+        var chunks = try await claim.lease.store.fillKnown(
+            stored.map { PendingChunk(id: $0.id, input: IndexedText.make(text: $0.text, headings: $0.headings)) })
         try await embed(&chunks, store.embedder)
         return try await claim.lease.store.store(job, chunks)
     }

@@ -12,6 +12,8 @@ package struct FileRecord: Sendable, Equatable {
     package var createdAt: Int
     /// SHA-256 of the content, hex.
     package var sha256: String
+    /// Unix seconds at which the file is deleted; nil: never.
+    package var expiresAt: Int?
 }
 
 /// A collection that files are attached to and that is searched as one.

@@ -89,6 +89,8 @@ enum StoreSchema {
 
                     -- 0: never.
                     ALTER TABLE vector_store ADD COLUMN expires_after_days INTEGER NOT NULL DEFAULT 0;
+                    ALTER TABLE file ADD COLUMN expires_at INTEGER NOT NULL DEFAULT 0;
+                    CREATE INDEX file_expiry ON file (expires_at) WHERE expires_at > 0;
                     """)
             for sequence in try Int64.fetchAll(db, sql: "SELECT seq FROM attachment WHERE status = 1") {
                 var key = ContentKey()

@@ -26,6 +26,13 @@ struct IndexingOrder: Sendable {
     var largestToPrepare: Int?
 }
 
+/// A chunk as it was cut.
+struct StoredChunk: Sendable {
+    var id: Int64
+    var text: String
+    var headings: [String]
+}
+
 /// A chunk on its way to an embedding.
 struct PendingChunk: Sendable {
     var id: Int64
@@ -113,21 +120,30 @@ extension TenantStore {
         }
     }
 
-    /// The next chunks of a job, with the embeddings that are known already: of copies, and of what a new version of a
-    /// document took over from the one before.
-    func pendingChunks(_ job: IndexingJob, limit: Int) async throws -> [PendingChunk] {
+    /// The next chunks of a job.
+    func nextChunks(_ job: IndexingJob, limit: Int) async throws -> [StoredChunk] {
         let start = job.nextChunk ?? 0
         return try await read { db in
-            let known = try db.makeStatement(sql: "SELECT embedding FROM chunk WHERE input_sha256 = ? LIMIT 1")
-            return try Row.fetchAll(
+            try Row.fetchAll(
                 db,
                 sql: """
                     SELECT id, text, headings_json FROM chunk
                     WHERE attachment_seq = ? AND chunk_index >= ? AND chunk_index < ? ORDER BY chunk_index
                     """, arguments: [job.sequence, start, start + limit]
             ).map { row in
-                let input = IndexedText.make(text: row["text"], headings: try Headings.decode(row["headings_json"]))
-                var chunk = PendingChunk(id: row["id"], input: input)
+                StoredChunk(
+                    id: row["id"], text: row["text"], headings: try Headings.decode(row["headings_json"]))
+            }
+        }
+    }
+
+    /// Fills in the embeddings that are known already: of copies, and of what a new version of a document took over
+    /// from the one before.
+    func fillKnown(_ chunks: [PendingChunk]) async throws -> [PendingChunk] {
+        try await read { db in
+            let known = try db.makeStatement(sql: "SELECT embedding FROM chunk WHERE input_sha256 = ? LIMIT 1")
+            return try chunks.map { chunk in
+                var chunk = chunk
                 chunk.embedding = try Data.fetchOne(known, arguments: [chunk.inputSHA256]).map(EmbeddingBlob.decode)
                 return chunk
             }

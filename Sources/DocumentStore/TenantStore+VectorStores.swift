@@ -5,7 +5,8 @@ import RetrievalCore
 extension TenantStore {
     /// Creates a vector store with files attached: all or nothing.
     func createVectorStore(
-        name: String, metadata: [String: String], fileIDs: [String], expiresAfterDays: Int
+        name: String, metadata: [String: String], fileIDs: [String], chunking: Chunker.Parameters,
+        expiresAfterDays: Int
     ) async throws -> VectorStoreRecord {
         try StoreValidation.text(name, "name", maxBytes: 1024)
         try StoreValidation.metadata(metadata)
@@ -13,6 +14,8 @@ extension TenantStore {
             throw StoreError(
                 code: .invalidArgument, message: "at most 500 files can be attached at once, got \(fileIDs.count)")
         }
+        let options = AttachmentOptions(chunking: chunking)
+        try options.validate()
         guard (0...365).contains(expiresAfterDays) else {
             throw StoreError(
                 code: .invalidArgument, message: "expires after days must be 0...365, got \(expiresAfterDays)")
@@ -34,7 +37,7 @@ extension TenantStore {
                     """,
                 arguments: ["id": id, "name": name, "metadata": json, "now": self.now(), "days": expiresAfterDays])
             for fileID in fileIDs {
-                try self.attach(db, fileID: fileID, to: id, options: .init())
+                try self.attach(db, fileID: fileID, to: id, options: options)
             }
             return try Self.vectorStore(db, id)
         }
@@ -63,8 +66,10 @@ extension TenantStore {
         forgotten.forEach(content.remove)
     }
 
-    /// Deletes the vector stores whose time is over: their ids.
-    func deleteExpiredVectorStores() async throws -> [String] {
+    /// Deletes the files and the vector stores whose time is over.
+    ///
+    /// - Returns: The ids of the vector stores.
+    func deleteExpired() async throws -> [String] {
         let (expired, forgotten) = try await write { db -> ([String], [String]) in
             let expired = try String.fetchAll(
                 db,
@@ -72,7 +77,12 @@ extension TenantStore {
                     SELECT id FROM vector_store
                     WHERE expires_after_days > 0 AND last_active_at + expires_after_days * 86400 <= ?
                     """, arguments: [self.now()])
-            return (expired, try expired.flatMap { try Self.deleteVectorStore(db, $0) })
+            var forgotten = try expired.flatMap { try Self.deleteVectorStore(db, $0) }
+            let files = try String.fetchAll(
+                db, sql: "SELECT id FROM file WHERE expires_at > 0 AND expires_at <= ?", arguments: [self.now()])
+            for file in files { try self.deleteFile(db, file) }
+            forgotten += files
+            return (expired, forgotten)
         }
         forgotten.forEach(content.remove)
         return expired

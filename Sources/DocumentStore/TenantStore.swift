@@ -14,7 +14,7 @@ final class TenantStore: Sendable {
         var pending = 0
         /// Searchable chunks.
         var chunks = 0
-        /// Unix seconds at which the next vector store expires unless it is used; nil: none ever does.
+        /// Unix seconds at which the next file or vector store expires unless it is used; nil: none ever does.
         var nextExpiry: Int?
     }
 
@@ -149,8 +149,10 @@ final class TenantStore: Sendable {
                 SELECT (SELECT COUNT(*) FROM file) AS files,
                        (SELECT COUNT(*) FROM attachment WHERE status = 0) AS pending,
                        (SELECT IFNULL(SUM(chunk_count), 0) FROM attachment WHERE status = 1) AS chunks,
-                       (SELECT MIN(last_active_at + expires_after_days * 86400) FROM vector_store
-                            WHERE expires_after_days > 0) AS next_expiry
+                       (SELECT MIN(moment) FROM (
+                            SELECT MIN(last_active_at + expires_after_days * 86400) AS moment FROM vector_store
+                            WHERE expires_after_days > 0
+                            UNION ALL SELECT MIN(expires_at) FROM file WHERE expires_at > 0)) AS next_expiry
                 """)
         return Counters(
             files: row?["files"] ?? 0, pending: row?["pending"] ?? 0, chunks: row?["chunks"] ?? 0,

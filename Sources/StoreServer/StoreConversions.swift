@@ -15,6 +15,7 @@ extension FileRecord {
         proto.sizeBytes = UInt64(sizeBytes)
         proto.createdAt = UInt64(createdAt)
         proto.sha256 = sha256
+        proto.expiresAt = UInt64(expiresAt ?? 0)
         return proto
     }
 }
@@ -138,7 +139,9 @@ extension Fathom_Store_V1_FileHeader {
         guard let size = Int(exactly: sizeBytes) else {
             throw RPCError(.resourceExhausted, "the declared size of \(sizeBytes) bytes is beyond any limit")
         }
-        return FileUpload.Header(filename: filename, purpose: purpose, contentType: contentType, sizeBytes: size)
+        return FileUpload.Header(
+            filename: filename, purpose: purpose, contentType: contentType, sizeBytes: size,
+            expiresAfterSeconds: Int(expiresAfterSeconds))
     }
 }
 

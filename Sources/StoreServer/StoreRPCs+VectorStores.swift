@@ -8,7 +8,7 @@ extension StoreRPCs {
             try await serve(context) { tenant in
                 try await store.createVectorStore(
                     tenant: tenant, name: request.name, metadata: request.metadata, fileIDs: request.fileIds,
-                    expiresAfterDays: Int(request.expiresAfterDays)
+                    chunking: request.chunking.native(), expiresAfterDays: Int(request.expiresAfterDays)
                 ).proto()
             }
         }

@@ -188,6 +188,7 @@ struct SearchTests {
             #expect(error?.code == .notFound)
             #expect(try await store.vectorStores(tenant: "acme", page: .init()).items.map(\.id) == [kept.id])
             #expect(try await store.file(tenant: "acme", file.id) == file)
+            #expect(try await store.attachment(tenant: "acme", fileID: file.id, in: kept.id).status == .completed)
             let days = await #expect(throws: StoreError.self) {
                 try await store.createVectorStore(tenant: "acme", name: "s", expiresAfterDays: 366)
             }
