@@ -7,19 +7,26 @@ extension TenantStore {
     /// Attaching what is attached already with the same chunking changes nothing but the attributes; with another
     /// chunking, or after a failure, indexing starts anew.
     ///
-    /// A file with a document id becomes that document's next version: what waits to become one is given up, and what
-    /// is searchable stays so until the file is indexed (``complete(_:)``).
+    /// A file with a document id becomes that document's next version: what waits to become one is given up, what failed
+    /// to is forgotten, and what is searchable stays so until the file is indexed.
     func attach(fileID: String, to vectorStoreID: String, options: AttachmentOptions) async throws -> AttachmentRecord {
         try options.validate()
-        return try await write { db in
+        let (record, forgotten) = try await write { db -> (AttachmentRecord, [String]) in
             _ = try Self.vectorStoreSequence(db, vectorStoreID)
-            try self.attach(db, fileID: fileID, to: vectorStoreID, options: options)
-            return try Self.attachment(db, fileID, vectorStoreID)
+            let forgotten = try self.attach(db, fileID: fileID, to: vectorStoreID, options: options)
+            return (try Self.attachment(db, fileID, vectorStoreID), forgotten)
         }
+        forgotten.forEach(content.remove)
+        return record
     }
 
     /// `attach` within a transaction, for a vector store that exists.
-    func attach(_ db: Database, fileID: String, to vectorStoreID: String, options: AttachmentOptions) throws {
+    ///
+    /// - Returns: The files that went along, as ``removeAttachments(_:where:_:)``.
+    @discardableResult
+    func attach(
+        _ db: Database, fileID: String, to vectorStoreID: String, options: AttachmentOptions
+    ) throws -> [String] {
         _ = try Self.file(db, fileID)
         var options = options
         if let row = try Self.attachmentRow(db, fileID, vectorStoreID) {
@@ -28,12 +35,18 @@ extension TenantStore {
             if options.documentID.isEmpty { options.documentID = existing.documentID }
             if try Self.stays(db, existing, options) {
                 try update(db, existing, sequence: row["seq"], options)
-                return
+                return []
             }
             try db.execute(sql: "DELETE FROM attachment WHERE seq = ?", arguments: [row["seq"] as Int64])
             try bumpVersion(db, vectorStoreID)
         }
-        if !options.documentID.isEmpty { try Self.giveUpWaiting(db, options.documentID, in: vectorStoreID) }
+        var forgotten: [String] = []
+        if !options.documentID.isEmpty {
+            forgotten = try Self.removeAttachments(
+                db, where: "vector_store_id = ? AND document_id = ? AND status >= 2 AND file_id <> ?",
+                [vectorStoreID, options.documentID, fileID])
+            try Self.giveUpWaiting(db, options.documentID, in: vectorStoreID)
+        }
         let pending = try Int.fetchOne(db, sql: "SELECT COUNT(*) FROM attachment WHERE status = 0") ?? 0
         guard pending < configuration.maxPendingPerTenant else {
             throw StoreError(
@@ -51,6 +64,7 @@ extension TenantStore {
                 vectorStoreID, fileID, now(), options.chunking.maxTokens, options.chunking.overlapTokens,
                 options.attributesJSON, options.documentID, options.ownsFile,
             ])
+        return forgotten
     }
 
     /// True when an attachment is already what is asked for, but for what can be changed in its row.

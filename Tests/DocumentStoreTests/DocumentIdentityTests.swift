@@ -90,6 +90,10 @@ struct DocumentIdentityTests {
             #expect(try await texts(store, collection, "words") == ["good words"])
             #expect(
                 try await store.vectorStore(tenant: "acme", collection).fileCounts == .init(completed: 1, failed: 1))
+            // The same again does not pile up.
+            _ = try await ingest(store, " \n ", as: "d", in: collection)
+            try await store.waitUntilIndexed()
+            #expect(store.totals == .init(files: 2, chunks: 1, pending: 0))
             _ = try await ingest(store, "better words", as: "d", in: collection)
             try await store.waitUntilIndexed()
             #expect(try await texts(store, collection, "words") == ["better words"])
