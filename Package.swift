@@ -137,7 +137,7 @@ let package = Package(
             [
                 "Encoder", "Engine", "Identity", "InferenceCore", "Kernels", "ModelFiles", "ModelRegistry",
                 "ModelTools", "ServiceSupport", "Tokenization", "Transformer", "Wire", "WireProtocols", argumentParser,
-                asyncHTTPClient, logging, nioCore, nioHTTP1,
+                asyncHTTPClient, crypto, logging, nioCore, nioHTTP1,
             ]),
 
         executable("fathom", directory: "fathom", ["FathomCommand"]),

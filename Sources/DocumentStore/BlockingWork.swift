@@ -11,4 +11,7 @@ enum BlockingWork {
             queue.async { continuation.resume(with: Swift.Result(catching: body)) }
         }
     }
+
+    /// Starts work that nobody waits for.
+    static func start(_ body: @escaping @Sendable () -> Void) { queue.async(execute: body) }
 }

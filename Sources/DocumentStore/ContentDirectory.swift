@@ -13,14 +13,20 @@ struct ContentDirectory: Sendable {
     private var uploads: String { "\(root)/uploads" }
     private var files: String { "\(root)/files" }
 
-    /// Creates the folders and forgets uploads that a crash interrupted.
+    /// Creates the folders that are missing. Where they are there, nothing is written: a full disk can be read.
     init(root: String) throws {
         self.root = root
-        try? FileManager.default.removeItem(atPath: "\(root)/uploads")
         for path in ["\(root)/uploads", "\(root)/files"] {
+            var isFolder: ObjCBool = false
+            if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue { continue }
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+            try Self.syncDirectory(root)
         }
-        try Self.syncDirectory(root)
+    }
+
+    /// Forgets uploads that a crash interrupted. Only while none is under way.
+    func removeUploads() throws {
+        for name in try FileManager.default.contentsOfDirectory(atPath: uploads) { unlink("\(uploads)/\(name)") }
     }
 
     func uploadPath(_ id: String) -> String { "\(uploads)/\(id)" }
@@ -65,7 +71,7 @@ struct ContentDirectory: Sendable {
 
     /// Makes a folder's entries durable.
     static func syncDirectory(_ path: String) throws {
-        let descriptor = open(path, O_RDONLY | O_DIRECTORY)
+        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw systemError("opening a folder") }
         defer { close(descriptor) }
         guard fsync(descriptor) == 0 else { throw systemError("syncing a folder") }
@@ -73,7 +79,8 @@ struct ContentDirectory: Sendable {
 
     static func systemError(_ what: String) -> StoreError {
         let number = errno
-        let code: StoreError.Code = number == ENOSPC || number == EDQUOT ? .limitExceeded : .internalError
+        if DiskSpace.isFull(number) { return .noRoom }
+        let code = StoreError.Code.internalError
         return StoreError(code: code, message: "\(what) failed: \(String(cString: strerror(number)))")
     }
 }

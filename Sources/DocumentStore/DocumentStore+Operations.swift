@@ -5,8 +5,10 @@ extension DocumentStore {
 
     /// Starts an upload.
     ///
-    /// - Throws: `limitExceeded` above the size limit or when too many uploads are under way; `invalidArgument`.
+    /// - Throws: `limitExceeded` above the size limit or when too many uploads are under way; `insufficientStorage`;
+    ///   `invalidArgument`.
     package func beginUpload(tenant: String, header: FileUpload.Header) async throws -> FileUpload {
+        try StoreValidation.tenant(tenant)
         try StoreValidation.text(header.filename, "file name", maxBytes: 1024, minBytes: 1)
         try StoreValidation.text(header.purpose, "purpose", maxBytes: 64)
         try StoreValidation.text(header.contentType, "content type", maxBytes: 256)
@@ -18,47 +20,68 @@ extension DocumentStore {
         guard header.sizeBytes > 0 else {
             throw StoreError(code: .invalidArgument, message: "the file is empty")
         }
-        let store = try await self.tenant(tenant)
-        let leave = try enterUpload()
+        guard header.expiresAfterSeconds == 0 || (3_600...2_592_000).contains(header.expiresAfterSeconds) else {
+            throw StoreError(
+                code: .invalidArgument,
+                message: "a file may expire after 3600...2592000 seconds, got \(header.expiresAfterSeconds)")
+        }
+        try requireSpace(for: header.sizeBytes)
+        // The tenant stays open until the upload has ended.
+        let lease = try await tenants.leaseCreating(tenant)
+        let leave: @Sendable () -> Void
         do {
-            return try await BlockingWork.run { try FileUpload(header: header, tenant: store, onEnd: leave) }
+            leave = try enterUpload()
         } catch {
+            lease.end()
+            throw error
+        }
+        let end: @Sendable () -> Void = {
             leave()
+            lease.end()
+        }
+        do {
+            return try await BlockingWork.run { try FileUpload(header: header, tenant: lease.store, onEnd: end) }
+        } catch {
+            end()
             throw error
         }
     }
 
     /// - Throws: `notFound`.
     package func file(tenant: String, _ id: String) async throws -> FileRecord {
-        guard let store = try await existingTenant(tenant) else { throw StoreError.noSuchFile(id) }
-        return try await store.file(id)
+        try await withExistingTenant(tenant, missing: { throw StoreError.noSuchFile(id) }) { try await $0.file(id) }
     }
 
+    /// The files of a purpose, or all.
+    ///
     /// - Throws: `invalidArgument` for the page, `notFound` when its `after` does not exist.
-    package func files(tenant: String, page: Page) async throws -> Listing<FileRecord> {
-        guard let store = try await existingTenant(tenant) else { return try emptyListing(page) }
-        return try await store.files(page)
+    package func files(tenant: String, page: Page, purpose: String? = nil) async throws -> Listing<FileRecord> {
+        try await withExistingTenant(tenant, missing: { try emptyListing(page, StoreError.noSuchFile) }) {
+            try await $0.files(page, purpose: purpose)
+        }
     }
 
     /// Deletes a file and takes it out of every vector store.
     ///
     /// - Throws: `notFound`.
     package func deleteFile(tenant: String, _ id: String) async throws {
-        guard let store = try await existingTenant(tenant) else { throw StoreError.noSuchFile(id) }
-        try await store.deleteFile(id)
+        try await withExistingTenant(tenant, missing: { throw StoreError.noSuchFile(id) }) {
+            try await $0.deleteFile(id)
+        }
     }
 
     /// The whole content of a file, checked against its SHA-256.
     ///
     /// - Throws: `notFound`, `dataLoss`.
     package func content(tenant: String, fileID: String) async throws -> (file: FileRecord, bytes: [UInt8]) {
-        guard let store = try await existingTenant(tenant) else { throw StoreError.noSuchFile(fileID) }
-        return try await store.readContent(fileID)
+        try await withExistingTenant(tenant, missing: { throw StoreError.noSuchFile(fileID) }) {
+            try await $0.readContent(fileID)
+        }
     }
 
-    private func emptyListing<Item>(_ page: Page) throws -> Listing<Item> {
+    private func emptyListing<Item>(_ page: Page, _ missing: (String) -> StoreError) throws -> Listing<Item> {
         try page.validate()
-        if let after = page.after { throw StoreError.noSuchFile(after) }
+        if let after = page.after { throw missing(after) }
         return Listing(fetched: [], limit: page.limit)
     }
 }
@@ -68,39 +91,45 @@ extension DocumentStore {
 
     /// Creates a vector store with files attached, all or nothing.
     ///
+    /// - Parameter expiresAfterDays: Days without activity after which it is deleted, 1...365; 0: never.
     /// - Throws: `invalidArgument`, `notFound` for a file, `limitExceeded`.
     package func createVectorStore(
-        tenant: String, name: String, metadata: [String: String] = [:], fileIDs: [String] = []
+        tenant: String, name: String, metadata: [String: String] = [:], fileIDs: [String] = [],
+        chunking: Chunker.Parameters = .init(), expiresAfterDays: Int = 0
     ) async throws -> VectorStoreRecord {
-        let record = try await self.tenant(tenant).createVectorStore(name: name, metadata: metadata, fileIDs: fileIDs)
-        indexing.wake()
-        return record
+        defer { indexing.wake() }
+        return try await withTenant(tenant) {
+            try await $0.createVectorStore(
+                name: name, metadata: metadata, fileIDs: fileIDs, chunking: chunking,
+                expiresAfterDays: expiresAfterDays)
+        }
     }
 
     /// - Throws: `notFound`.
     package func vectorStore(tenant: String, _ id: String) async throws -> VectorStoreRecord {
-        guard let store = try await existingTenant(tenant) else { throw StoreError.noSuchVectorStore(id) }
-        return try await store.vectorStore(id)
+        try await withExistingVectorStore(tenant, id) { try await $0.vectorStore(id) }
     }
 
     /// - Throws: as `files(tenant:page:)`.
     package func vectorStores(tenant: String, page: Page) async throws -> Listing<VectorStoreRecord> {
-        guard let store = try await existingTenant(tenant) else {
-            try page.validate()
-            if let after = page.after { throw StoreError.noSuchVectorStore(after) }
-            return Listing(fetched: [], limit: page.limit)
+        try await withExistingTenant(tenant, missing: { try emptyListing(page, StoreError.noSuchVectorStore) }) {
+            try await $0.vectorStores(page)
         }
-        return try await store.vectorStores(page)
     }
 
-    /// Deletes a vector store; its files stay.
+    /// Deletes a vector store, and the files that its attachments own; other files stay.
     ///
     /// - Throws: `notFound`.
     package func deleteVectorStore(tenant: String, _ id: String) async throws {
-        guard let store = try await existingTenant(tenant) else { throw StoreError.noSuchVectorStore(id) }
-        try await store.deleteVectorStore(id)
+        try await withExistingVectorStore(tenant, id) { try await $0.deleteVectorStore(id) }
         forgetPartition(id)
         indexing.wake()
+    }
+
+    private func withExistingVectorStore<Result>(
+        _ tenant: String, _ id: String, _ body: (TenantStore) async throws -> Result
+    ) async throws -> Result {
+        try await withExistingTenant(tenant, missing: { throw StoreError.noSuchVectorStore(id) }, body)
     }
 }
 
@@ -109,40 +138,53 @@ extension DocumentStore {
 
     /// Attaches a file to a vector store, to be indexed in the background.
     ///
-    /// - Throws: `notFound`, `invalidArgument` for chunk sizes or attributes, `limitExceeded` when too much waits.
+    /// With a document id the file is that document's new version: once indexed it replaces, in one transaction, what
+    /// the vector store held under this id. Until then, and when it cannot be indexed, the version before is found.
+    ///
+    /// - Throws: `notFound`, `invalidArgument` for the options, `limitExceeded` when too much waits.
+    package func attach(
+        tenant: String, fileID: String, to vectorStoreID: String, options: AttachmentOptions
+    ) async throws -> AttachmentRecord {
+        defer { indexing.wake() }
+        return try await withExistingVectorStore(tenant, vectorStoreID) {
+            try await $0.attach(fileID: fileID, to: vectorStoreID, options: options)
+        }
+    }
+
+    /// As `attach(tenant:fileID:to:options:)`, for a file that is no version of a document.
     package func attach(
         tenant: String, fileID: String, to vectorStoreID: String, chunking: Chunker.Parameters = .init(),
         attributesJSON: String = ""
     ) async throws -> AttachmentRecord {
-        guard let store = try await existingTenant(tenant) else { throw StoreError.noSuchVectorStore(vectorStoreID) }
-        let record = try await store.attach(
-            fileID: fileID, to: vectorStoreID, chunking: chunking, attributesJSON: attributesJSON)
-        indexing.wake()
-        return record
+        try await attach(
+            tenant: tenant, fileID: fileID, to: vectorStoreID,
+            options: AttachmentOptions(chunking: chunking, attributesJSON: attributesJSON))
     }
 
     /// - Throws: `notFound`.
     package func attachment(tenant: String, fileID: String, in vectorStoreID: String) async throws -> AttachmentRecord {
-        guard let store = try await existingTenant(tenant) else { throw StoreError.noSuchVectorStore(vectorStoreID) }
-        return try await store.attachment(fileID, vectorStoreID)
+        try await withExistingVectorStore(tenant, vectorStoreID) { try await $0.attachment(fileID, vectorStoreID) }
     }
 
-    /// The files of a vector store, of one status or of all.
+    /// The files of a vector store, of one status or of all, of one document or of all.
     ///
     /// - Throws: `notFound`, `invalidArgument` for the page.
     package func attachments(
-        tenant: String, in vectorStoreID: String, page: Page, status: AttachmentRecord.Status? = nil
+        tenant: String, in vectorStoreID: String, page: Page, status: AttachmentRecord.Status? = nil,
+        documentID: String = ""
     ) async throws -> Listing<AttachmentRecord> {
-        guard let store = try await existingTenant(tenant) else { throw StoreError.noSuchVectorStore(vectorStoreID) }
-        return try await store.attachments(vectorStoreID, page, status: status)
+        try await withExistingVectorStore(tenant, vectorStoreID) {
+            try await $0.attachments(vectorStoreID, page, status: status, documentID: documentID)
+        }
     }
 
-    /// Takes a file out of a vector store.
+    /// Takes a file out of a vector store; one that its attachment owns is deleted unless it is attached elsewhere.
     ///
     /// - Throws: `notFound`.
     package func detach(tenant: String, fileID: String, from vectorStoreID: String) async throws {
-        guard let store = try await existingTenant(tenant) else { throw StoreError.noSuchVectorStore(vectorStoreID) }
-        try await store.detach(fileID, from: vectorStoreID)
+        try await withExistingVectorStore(tenant, vectorStoreID) {
+            try await $0.detach(fileID, from: vectorStoreID)
+        }
         indexing.wake()
     }
 }

@@ -1,17 +1,24 @@
 import GRDB
 
 extension DocumentStore {
+    /// Times that a search is done again because what it found was replaced before it was read.
+    private static let maxRepeats = 8
+
     /// Searches vector stores of a tenant; results are sorted by score, greatest first.
     ///
-    /// A file that is in several of the stores gives each of its chunks once.
+    /// Chunks of the same text under the same headings are found once: copies of a file, also in other stores, take one
+    /// place. A file that is replaced during the search is found in its old version or in its new one.
     ///
     /// - Throws: `invalidArgument`, `notFound`, `limitExceeded` when too many searches are under way.
     package func search(tenant: String, _ request: SearchRequest) async throws -> [SearchHit] {
         try request.validate()
-        guard let tenantStore = try await existingTenant(tenant) else {
-            throw StoreError.noSuchVectorStore(request.vectorStoreIDs[0])
-        }
-        let stores = try await tenantStore.read { db in
+        return try await withExistingTenant(
+            tenant, missing: { throw StoreError.noSuchVectorStore(request.vectorStoreIDs[0]) }
+        ) { try await search($0, request) }
+    }
+
+    private func search(_ tenant: TenantStore, _ request: SearchRequest) async throws -> [SearchHit] {
+        let stores = try await tenant.read { db in
             try request.vectorStoreIDs.map { try TenantStore.vectorStore(db, $0) }
         }
         try enterSearch()
@@ -21,24 +28,42 @@ extension DocumentStore {
             SearchPartition.Query(
                 text: text, embedding: embeddings.isEmpty ? nil : embeddings[index], usesTerms: request.mode != .vector)
         }
+        var found = TenantStore.Found()
+        for _ in 0...Self.maxRepeats {
+            let ranked = try await rank(tenant, request, queries)
+            found = try await tenant.hits(ranked, limit: request.maxResults)
+            if !found.isStale { break }
+        }
+        // Only a note of use; a full disk must not keep anyone from finding something.
+        try? await tenant.touch(stores)
+        return found.hits
+    }
+
+    private func rank(
+        _ tenant: TenantStore, _ request: SearchRequest, _ queries: [SearchPartition.Query]
+    ) async throws -> [(id: Int64, score: Double)] {
         // Deeper than asked for: fusing needs to see beyond the first page of either ranking, and duplicates fall away.
         let depth = max(50, request.maxResults * 4)
         let found = try await BlockingWork.run {
             try Set(request.vectorStoreIDs).sorted().map { id in
-                try self.partition(id, of: tenantStore).candidates(queries, limit: depth)
+                try self.partition(id).candidates(queries, limit: depth, in: tenant.database)
             }
         }
         let byQuery = queries.indices.map { query in found.map { $0[query] } }
-        let ranked = SearchRanking.rank(byQuery, mode: request.mode).filter { $0.score >= request.scoreThreshold }
-        let hits = try await tenantStore.hits(ranked, limit: request.maxResults)
-        try await tenantStore.touch(stores)
-        return hits
+        return SearchRanking.rank(byQuery, mode: request.mode).filter { $0.score >= request.scoreThreshold }
     }
 }
 
 extension TenantStore {
+    /// What ranked chunks turned out to be.
+    struct Found: Sendable {
+        var hits: [SearchHit] = []
+        /// True when one of them is gone: the ranking is of before a change.
+        var isStale = false
+    }
+
     /// Reads ranked chunks until `limit` different ones are found. Those deleted in the meantime are passed over.
-    func hits(_ ranked: [(id: Int64, score: Double)], limit: Int) async throws -> [SearchHit] {
+    func hits(_ ranked: [(id: Int64, score: Double)], limit: Int) async throws -> Found {
         try await read { db in
             let statement = try db.makeStatement(
                 sql: """
@@ -48,15 +73,17 @@ extension TenantStore {
                         JOIN file ON file.id = attachment.file_id
                     WHERE chunk.id = ?
                     """)
-            var hits: [SearchHit] = []
+            var found = Found()
             var seen: Set<[String]> = []
-            for (id, score) in ranked where hits.count < limit {
-                guard let row = try Row.fetchOne(statement, arguments: [id]) else { continue }
+            for (id, score) in ranked where found.hits.count < limit {
+                guard let row = try Row.fetchOne(statement, arguments: [id]) else {
+                    found.isStale = true
+                    continue
+                }
                 let hit = try SearchHit(row: row, score: score)
-                let identity = [hit.fileID, "\(hit.range)"]
-                if seen.insert(identity).inserted { hits.append(hit) }
+                if seen.insert([hit.sha256] + hit.headings).inserted { found.hits.append(hit) }
             }
-            return hits
+            return found
         }
     }
 

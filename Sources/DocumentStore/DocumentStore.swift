@@ -10,6 +10,9 @@ import Synchronization
 ///
 /// Every call names its tenant and sees that tenant's directory only. What a call has returned survives `kill -9`;
 /// indexing that a crash interrupted goes on at the next opening. `run()` does the indexing.
+///
+/// A disk without room refuses uploads, and then other writes, with `insufficientStorage`; reads and searches go on,
+/// and indexing goes on by itself once there is room.
 package final class DocumentStore: Sendable {
     /// Totals over all tenants, for metrics.
     package struct Totals: Sendable, Equatable {
@@ -26,56 +29,99 @@ package final class DocumentStore: Sendable {
     }
 
     private struct State {
-        var tenants: [String: TenantStore] = [:]
         var uploads = 0
         var searches = 0
-        var isClosed = false
     }
 
+    /// How often expired files and vector stores of tenants that nobody uses are looked for.
+    private static let expiryInterval = Duration.seconds(60)
+
     package let configuration: StoreConfiguration
+    /// Tenant directories that could not be opened at the start, by name, with the reason. Calls for them try again.
+    package let unusableDirectories: [(name: String, error: any Error)]
     let embedder: any TextEmbedder
+    let tenants: TenantTable
+    let indexing: IndexingQueue
     private let now: @Sendable () -> Int
+    private let diskSpace: @Sendable () -> DiskSpace
     private let lock: DirectoryLock
     private let partitions: PartitionTable
-    let indexing: IndexingQueue
     private let state = Mutex(State())
 
-    /// Opens the store and every tenant in it.
+    /// Opens the store. Every tenant in it is opened once, to clean up after a crash and to see what waits for
+    /// indexing.
     ///
     /// - Parameters:
     ///   - now: Unix seconds.
+    ///   - diskSpace: The room on the disk; nil: that of the file system.
     ///   - onIndexingEvent: Called when an attachment is indexed, or could not be.
-    /// - Throws: `invalidArgument` for impossible bounds, `unavailable` when another process has the directory,
-    ///   `dataLoss` for a directory that is not what its name says.
+    /// - Throws: `invalidArgument` for impossible bounds, `unavailable` when another process has the directory.
     package init(
         configuration: StoreConfiguration, embedder: any TextEmbedder,
         now: @escaping @Sendable () -> Int = { Int(Date().timeIntervalSince1970) },
+        diskSpace: (@Sendable () -> DiskSpace)? = nil,
         onIndexingEvent: @escaping @Sendable (IndexingEvent) -> Void = { _ in }
     ) throws {
         try configuration.validate()
         self.configuration = configuration
         self.embedder = embedder
         self.now = now
+        if let diskSpace {
+            self.diskSpace = diskSpace
+        } else {
+            self.diskSpace = { DiskSpace.of(configuration.directory) }
+        }
         let root = "\(configuration.directory)/tenants"
         try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
         lock = try DirectoryLock(directory: configuration.directory)
         partitions = PartitionTable(capacity: configuration.maxLoadedVectorStores)
-        indexing = IndexingQueue(onEvent: onIndexingEvent)
-        for name in try FileManager.default.contentsOfDirectory(atPath: root).sorted() {
-            let directory = "\(root)/\(name)"
-            // A crash before the first transaction leaves a directory that is nobody's yet.
-            guard let tenant = try TenantStore.tenantName(directory: directory) else { continue }
-            guard name == Self.directoryName(tenant) else {
-                throw StoreError(code: .dataLoss, message: "tenant directory \(name) holds another tenant's database")
+        indexing = IndexingQueue(workers: configuration.indexingWorkers, onEvent: onIndexingEvent)
+        let embedderName = "\(embedder.modelName)/\(embedder.dimension)"
+        tenants = TenantTable(
+            capacity: configuration.maxOpenTenants, maxTenants: configuration.maxTenants
+        ) { tenant, isFirstOpening in
+            let directory = "\(root)/\(DocumentStore.directoryName(tenant))"
+            return try DatabaseFailure.translating(configuration.directory) {
+                if !FileManager.default.fileExists(atPath: directory) {
+                    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+                    try ContentDirectory.syncDirectory(root)
+                }
+                return try TenantStore(
+                    tenant: tenant, directory: directory, configuration: configuration, embedderName: embedderName,
+                    isFirstOpening: isFirstOpening, now: now)
             }
-            let store = try openTenant(tenant)
-            state.withLock { $0.tenants[tenant] = store }
         }
+        var unusable: [(name: String, error: any Error)] = []
+        for name in try FileManager.default.contentsOfDirectory(atPath: root).sorted() {
+            // A crash before the first transaction leaves a directory that is nobody's yet.
+            guard FileManager.default.fileExists(atPath: "\(root)/\(name)/store.sqlite") else { continue }
+            do {
+                let store = try TenantStore(
+                    tenant: nil, directory: "\(root)/\(name)", configuration: configuration,
+                    embedderName: embedderName, isFirstOpening: true, now: now)
+                guard name == DocumentStore.directoryName(store.tenant) else {
+                    throw StoreError(code: .dataLoss, message: "the directory holds another tenant's database")
+                }
+                tenants.adopt(store)
+            } catch {
+                unusable.append((name, error))
+            }
+        }
+        unusableDirectories = unusable
     }
 
-    /// Indexes attached files until the task is cancelled; what is unfinished then is resumed at the next opening.
+    /// Indexes attached files and lets files and vector stores expire until the task is cancelled; what is unfinished
+    /// then is resumed at the next opening.
     package func run() async {
-        await indexing.run(store: self)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.indexing.run(store: self) }
+            group.addTask {
+                while !Task.isCancelled {
+                    await self.expireIdle()
+                    try? await Task.sleep(for: Self.expiryInterval)
+                }
+            }
+        }
     }
 
     /// Returns when no attachment of any tenant waits for indexing. `run` must be running.
@@ -84,8 +130,7 @@ package final class DocumentStore: Sendable {
     }
 
     package var totals: Totals {
-        tenants.reduce(into: Totals()) { totals, tenant in
-            let counters = tenant.counters
+        tenants.counters.reduce(into: Totals()) { totals, counters in
             totals.files += counters.files
             totals.chunks += counters.chunks
             totals.pending += counters.pending
@@ -94,62 +139,65 @@ package final class DocumentStore: Sendable {
 
     /// Closes the databases. Later calls fail with `unavailable`.
     package func close() throws {
-        let tenants = state.withLock { state in
-            state.isClosed = true
-            defer { state.tenants = [:] }
-            return Array(state.tenants.values)
-        }
         defer { lock.release() }
-        for tenant in tenants { try tenant.close() }
+        try tenants.close()
     }
 
     // MARK: Tenants
 
-    var tenants: [TenantStore] {
-        state.withLock { $0.tenants.values.sorted { $0.tenant < $1.tenant } }
-    }
-
-    /// The tenant's store, or nil when it has no data yet: reading never creates anything.
-    func existingTenant(_ tenant: String) async throws -> TenantStore? {
+    /// Runs `body` with the tenant's store, which is created with its first data.
+    func withTenant<Result>(_ tenant: String, _ body: (TenantStore) async throws -> Result) async throws -> Result {
         try StoreValidation.tenant(tenant)
-        return try state.withLock { state in
-            guard !state.isClosed else { throw StoreError(code: .unavailable, message: "the store is closed") }
-            return state.tenants[tenant]
-        }
+        let lease = try await tenants.leaseCreating(tenant)
+        defer { lease.end() }
+        try await expire(lease.store)
+        return try await body(lease.store)
     }
 
-    /// The tenant's store, created with its first data.
-    func tenant(_ tenant: String) async throws -> TenantStore {
-        if let existing = try await existingTenant(tenant) { return existing }
-        return try await BlockingWork.run {
-            // Under the lock, so that two first calls do not create the database twice.
-            try self.state.withLock { state in
-                if let existing = state.tenants[tenant] { return existing }
-                guard state.tenants.count < self.configuration.maxTenants, !state.isClosed else {
-                    throw StoreError(
-                        code: .limitExceeded, message: "there are \(state.tenants.count) tenants already, the limit")
-                }
-                let store = try self.openTenant(tenant)
-                state.tenants[tenant] = store
-                return store
-            }
-        }
+    /// As `withTenant`; a tenant without data gets `missing()` instead: reading never creates anything.
+    func withExistingTenant<Result>(
+        _ tenant: String, missing: () throws -> Result, _ body: (TenantStore) async throws -> Result
+    ) async throws -> Result {
+        try StoreValidation.tenant(tenant)
+        guard let lease = try await lease(tenant) else { return try missing() }
+        defer { lease.end() }
+        try await expire(lease.store)
+        return try await body(lease.store)
     }
 
-    private func openTenant(_ tenant: String) throws -> TenantStore {
-        let directory = "\(configuration.directory)/tenants/\(Self.directoryName(tenant))"
-        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        try ContentDirectory.syncDirectory("\(configuration.directory)/tenants")
-        return try TenantStore(
-            tenant: tenant, directory: directory, configuration: configuration,
-            embedderName: "\(embedder.modelName)/\(embedder.dimension)", now: now)
+    private func lease(_ tenant: String) async throws -> TenantLease? {
+        if let lease = try await tenants.lease(tenant) { return lease }
+        // Its data is there; whether it can be read now is for the opening to say.
+        guard unusableDirectories.contains(where: { $0.name == Self.directoryName(tenant) }) else { return nil }
+        return try await tenants.leaseCreating(tenant)
     }
 
     private static func directoryName(_ tenant: String) -> String {
         String(StoreIdentifier.sha256(tenant).prefix(32))
     }
 
+    // MARK: Expiry
+
+    /// Deletes a tenant's files and vector stores whose time is over, so that no call sees them.
+    private func expire(_ tenant: TenantStore) async throws {
+        guard let next = tenant.counters.nextExpiry, next <= now() else { return }
+        for id in try await tenant.deleteExpired() { forgetPartition(id) }
+    }
+
+    private func expireIdle() async {
+        let moment = now()
+        for name in tenants.names(where: { $0.nextExpiry.map { $0 <= moment } ?? false }) {
+            // What fails now is tried again in a minute, and by each call of the tenant.
+            guard let lease = try? await tenants.lease(name) else { continue }
+            try? await expire(lease.store)
+            lease.end()
+        }
+    }
+
     // MARK: Uploads and searches under way
+
+    /// - Throws: `insufficientStorage` when the disk has no room for `bytes` more.
+    func requireSpace(for bytes: Int) throws { try diskSpace().require(bytes) }
 
     /// Counts an upload in.
     ///
@@ -177,10 +225,9 @@ package final class DocumentStore: Sendable {
 
     func leaveSearch() { state.withLock { $0.searches -= 1 } }
 
-    func partition(_ vectorStoreID: String, of tenant: TenantStore) -> SearchPartition {
+    func partition(_ vectorStoreID: String) -> SearchPartition {
         partitions.partition(vectorStoreID) {
-            SearchPartition(
-                vectorStoreID: vectorStoreID, database: tenant.database, dimension: embedder.dimension)
+            SearchPartition(vectorStoreID: vectorStoreID, dimension: embedder.dimension)
         }
     }
 

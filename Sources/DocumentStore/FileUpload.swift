@@ -13,12 +13,17 @@ package final class FileUpload: Sendable {
         package var contentType: String
         /// Bytes that will follow.
         package var sizeBytes: Int
+        /// Seconds after which the file is deleted, an hour to thirty days; 0: never.
+        package var expiresAfterSeconds: Int
 
-        package init(filename: String, purpose: String, contentType: String, sizeBytes: Int) {
+        package init(
+            filename: String, purpose: String, contentType: String, sizeBytes: Int, expiresAfterSeconds: Int = 0
+        ) {
             self.filename = filename
             self.purpose = purpose
             self.contentType = contentType
             self.sizeBytes = sizeBytes
+            self.expiresAfterSeconds = expiresAfterSeconds
         }
     }
 

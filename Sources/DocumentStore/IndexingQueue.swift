@@ -1,41 +1,38 @@
 import RetrievalCore
 import Synchronization
 
-/// What became of an attachment.
-package enum IndexingEvent: Sendable {
-    case completed(vectorStoreID: String, fileID: String, chunks: Int)
-    /// The attachment's status says why. `error` is for the log; it holds no content.
-    case failed(vectorStoreID: String, fileID: String, code: String, error: any Error)
-    /// Not even the failure could be written down; the job rests until the next start.
-    case parked(vectorStoreID: String, fileID: String, error: any Error)
-}
-
-/// Takes attachments in progress from the databases and indexes them, a few at a time.
+/// Takes attachments in progress from the databases and indexes them, a few batches at a time.
 ///
-/// The queue itself is durable and bounded: it is the attachments' status. Here are only the jobs under way. Tenants take
-/// turns; within one, the oldest attachment goes first.
+/// The queue itself is durable and bounded: it is the attachments' status, and how far each is stands in its database.
+/// Here is only who works on what; ``IndexingTurns`` says whose turn it is.
 final class IndexingQueue: Sendable {
-    /// Chunks embedded by one call of the encoder; between two calls the job may be given up.
+    /// Chunks embedded by one call of the encoder: a turn.
     static let embeddingBatch = 16
+    /// Files above this many bytes are cut into chunks beside the turns.
+    static let largeFileBytes = 256 << 10
 
     private struct State {
-        /// Jobs under way, by tenant and attachment.
-        var taken: [String: Set<Int64>] = [:]
-        /// Jobs whose failure could not be written down; not tried again before the next start.
-        var parked: [String: Set<Int64>] = [:]
-        var underWay = 0
-        var lastTenant = ""
+        var turns: IndexingTurns
         var waiters: [CheckedContinuation<Void, any Error>] = []
+    }
+
+    private struct Claim {
+        var tenant: String
+        var lease: TenantLease
+        var job: IndexingJob
+        /// A large file is to be cut.
+        var isPreparation: Bool
     }
 
     private let onEvent: @Sendable (IndexingEvent) -> Void
     // One signal is enough however many changes there are, because each look at the databases takes all there is.
     private let signals: AsyncStream<Void>
     private let signal: AsyncStream<Void>.Continuation
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
-    init(onEvent: @escaping @Sendable (IndexingEvent) -> Void) {
+    init(workers: Int, onEvent: @escaping @Sendable (IndexingEvent) -> Void) {
         self.onEvent = onEvent
+        state = Mutex(State(turns: IndexingTurns(workers: workers, preparations: workers)))
         (signals, signal) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         signal.yield()
     }
@@ -47,18 +44,16 @@ final class IndexingQueue: Sendable {
     func run(store: DocumentStore) async {
         await withDiscardingTaskGroup { group in
             for await _ in signals {
-                do {
-                    while let (tenant, job) = try await claim(store: store) {
-                        group.addTask {
-                            await self.process(job, tenant, store)
-                            self.release(job, tenant)
-                            self.wake()
-                        }
+                var resting: [(tenant: String, pause: Duration)] = []
+                while let claim = await claim(store, resting: &resting) {
+                    group.addTask {
+                        let pause = await self.take(claim, store)
+                        claim.lease.end()
+                        self.finish(claim)
+                        if let pause { await self.rest(claim.tenant, pause) }
                     }
-                } catch {
-                    // The database could not be read; the next change of anything looks again.
-                    onEvent(.parked(vectorStoreID: "", fileID: "", error: error))
                 }
+                for (tenant, pause) in resting { group.addTask { await self.rest(tenant, pause) } }
                 resumeWaiters(store)
             }
         }
@@ -80,66 +75,128 @@ final class IndexingQueue: Sendable {
     private func resumeWaiters(_ store: DocumentStore) {
         guard store.totals.pending == 0 else { return }
         let waiters = state.withLock { state in
-            guard state.underWay == 0 else { return [CheckedContinuation<Void, any Error>]() }
+            guard state.turns.isIdle else { return [CheckedContinuation<Void, any Error>]() }
             defer { state.waiters = [] }
             return state.waiters
         }
         for waiter in waiters { waiter.resume() }
     }
 
-    /// The next job of the tenant whose turn it is; nil when there is none or enough is under way.
-    private func claim(store: DocumentStore) async throws -> (TenantStore, IndexingJob)? {
-        let waiting = store.tenants.filter { $0.counters.pending > 0 }
-        let (taken, last, isFull) = state.withLock { state in
-            (
-                state.taken.merging(state.parked) { $0.union($1) }, state.lastTenant,
-                state.underWay >= store.configuration.indexingWorkers
-            )
-        }
-        if isFull { return nil }
-        let turns = waiting.filter { $0.tenant > last } + waiting.filter { $0.tenant <= last }
-        for tenant in turns {
-            let jobs = try await tenant.pendingJobs(excluding: taken[tenant.tenant] ?? [], limit: 1)
-            guard let job = jobs.first else { continue }
-            state.withLock { state in
-                state.taken[tenant.tenant, default: []].insert(job.sequence)
-                state.underWay += 1
-                state.lastTenant = tenant.tenant
+    // MARK: Turns
+
+    /// The next piece of work; nil when there is none or enough is under way. A tenant that cannot be read rests.
+    private func claim(
+        _ store: DocumentStore, resting: inout [(tenant: String, pause: Duration)]
+    ) async -> Claim? {
+        let waiting = store.tenants.waiting
+        for turn in state.withLock({ $0.turns.next(of: waiting) }) {
+            do {
+                guard let lease = try await store.tenants.lease(turn.tenant) else { continue }
+                if let claim = try await claim(turn, lease) { return claim }
+                lease.end()
+            } catch is CancellationError {
+                return nil
+            } catch {
+                resting.append((turn.tenant, postpone(turn.tenant, vectorStoreID: "", fileID: "", error)))
             }
-            return (tenant, job)
         }
         return nil
     }
 
-    private func release(_ job: IndexingJob, _ tenant: TenantStore) {
-        state.withLock { state in
-            state.taken[tenant.tenant]?.remove(job.sequence)
-            state.underWay -= 1
+    private func claim(_ turn: IndexingTurns.Turn, _ lease: TenantLease) async throws -> Claim? {
+        let (taken, mayPrepare) = state.withLock { state in
+            (state.turns.taken[turn.tenant] ?? [], state.turns.mayPrepareLargeFile)
         }
-    }
-
-    private func process(_ job: IndexingJob, _ tenant: TenantStore, _ store: DocumentStore) async {
+        let order = IndexingOrder(
+            smallestFirst: turn.isSmallestFirst, largestToPrepare: mayPrepare ? nil : Self.largeFileBytes)
         do {
-            let chunks = try await index(job, tenant, store)
-            guard let chunks else { return }
-            try await tenant.complete(job, chunks)
-            onEvent(.completed(vectorStoreID: job.vectorStoreID, fileID: job.fileID, chunks: chunks.count))
-        } catch is CancellationError {
-            // The store is stopping: the attachment stays in progress and is resumed at the next start.
-        } catch let error as RetrievalError {
-            let code: RetrievalError.Code = error.code == .unsupportedFile ? .unsupportedFile : .invalidFile
-            await fail(job, tenant, code: code.rawValue, message: error.message, error: error)
+            guard let job = try await lease.store.nextJob(excluding: taken, order: order) else { return nil }
+            let isPreparation = job.nextChunk == nil && job.sizeBytes > Self.largeFileBytes
+            state.withLock { $0.turns.take(turn, job.sequence, isPreparation: isPreparation) }
+            return Claim(tenant: turn.tenant, lease: lease, job: job, isPreparation: isPreparation)
         } catch {
-            await fail(
-                job, tenant, code: "server_error", message: "the file could not be indexed; attach it again to retry",
-                error: error)
+            lease.end()
+            throw error
         }
     }
 
-    /// Chunks and embeds a file; nil when the attachment has gone meanwhile.
-    private func index(
+    private func finish(_ claim: Claim) {
+        state.withLock { $0.turns.finish(claim.tenant, claim.job.sequence, isPreparation: claim.isPreparation) }
+        wake()
+    }
+
+    /// Says that a tenant's indexing rests, and for how long.
+    private func postpone(
+        _ tenant: String, vectorStoreID: String, fileID: String, _ error: any Error
+    ) -> Duration {
+        let pause = state.withLock { $0.turns.pause(tenant) }
+        onEvent(.postponed(vectorStoreID: vectorStoreID, fileID: fileID, error: error, pause: pause))
+        return pause
+    }
+
+    private func rest(_ tenant: String, _ pause: Duration) async {
+        try? await Task.sleep(for: pause)
+        state.withLock { $0.turns.resume(tenant) }
+        wake()
+    }
+
+    // MARK: Work
+
+    /// Does a claimed piece of work.
+    ///
+    /// - Returns: How long the tenant has to rest, when nothing could be done or written down.
+    private func take(_ claim: Claim, _ store: DocumentStore) async -> Duration? {
+        let job = claim.job
+        do {
+            do {
+                try store.requireSpace(for: 0)
+                let progress = try await advance(claim, store)
+                state.withLock { $0.turns.succeed(claim.tenant) }
+                if case .completed(let chunks) = progress {
+                    onEvent(.completed(vectorStoreID: job.vectorStoreID, fileID: job.fileID, chunks: chunks))
+                }
+            } catch is CancellationError {
+                // The store is stopping: the attachment stays in progress and goes on at the next start.
+            } catch let error as StoreError
+                where error.code == .insufficientStorage || error.code == .limitExceeded
+            {
+                // Nothing is wrong with the file: it comes again when there is room on the disk or in the encoder.
+                throw error
+            } catch let error as RetrievalError {
+                let code: RetrievalError.Code = error.code == .unsupportedFile ? .unsupportedFile : .invalidFile
+                try await fail(claim, code: code.rawValue, message: error.message, error: error)
+            } catch {
+                try await fail(
+                    claim, code: "server_error", message: "the file could not be indexed; attach it again to retry",
+                    error: error)
+            }
+            return nil
+        } catch is CancellationError {
+            return nil
+        } catch {
+            return postpone(claim.tenant, vectorStoreID: job.vectorStoreID, fileID: job.fileID, error)
+        }
+    }
+
+    private func advance(_ claim: Claim, _ store: DocumentStore) async throws -> IndexingProgress {
+        var job = claim.job
+        if job.nextChunk == nil {
+            guard let prepared = try await prepare(job, claim.lease.store, store) else { return .unwanted }
+            if claim.isPreparation && prepared.chunkCount > 0 { return .goesOn }
+            job = prepared
+        }
+        guard try await claim.lease.store.isWanted(job) else { return .unwanted }
+        let stored = try await claim.lease.store.nextChunks(job, limit: Self.embeddingBatch)
+        var chunks = try await claim.lease.store.fillKnown(
+            stored.map { PendingChunk(id: $0.id, input: IndexedText.make(text: $0.text, headings: $0.headings)) })
+        try await embed(&chunks, store.embedder)
+        return try await claim.lease.store.store(job, chunks)
+    }
+
+    /// Cuts a file into chunks; nil when the attachment has gone meanwhile.
+    private func prepare(
         _ job: IndexingJob, _ tenant: TenantStore, _ store: DocumentStore
-    ) async throws -> [IndexedChunk]? {
+    ) async throws -> IndexingJob? {
         let embedder = store.embedder
         let maxChunks = store.configuration.maxChunksPerFile
         let content: (file: FileRecord, bytes: [UInt8])
@@ -155,34 +212,28 @@ final class IndexingQueue: Sendable {
                 parameters: .init(maxTokens: job.maxChunkTokens, overlapTokens: job.overlapTokens))
             return try chunker.chunks(of: text, maxChunks: maxChunks, tokenCount: embedder.tokenCount)
         }
-        var indexed: [IndexedChunk] = []
-        indexed.reserveCapacity(chunks.count)
-        for start in stride(from: 0, to: chunks.count, by: Self.embeddingBatch) {
-            try Task.checkCancellation()
-            guard try await tenant.isWanted(job) else { return nil }
-            let batch = chunks[start..<min(start + Self.embeddingBatch, chunks.count)]
-            let vectors = try await embedder.embed(
-                batch.map { IndexedText.make(text: $0.text, headings: $0.headings) }, isBackground: true)
-            guard vectors.count == batch.count, vectors.allSatisfy({ $0.count == embedder.dimension }) else {
-                throw StoreError(
-                    code: .internalError,
-                    message: "the encoder gave \(vectors.count) vectors for \(batch.count) chunks, or of another width "
-                        + "than \(embedder.dimension)")
-            }
-            for (chunk, vector) in zip(batch, vectors) { indexed.append(IndexedChunk(chunk: chunk, embedding: vector)) }
-        }
-        return indexed
+        try Task.checkCancellation()
+        return try await tenant.prepare(job, chunks, dimension: embedder.dimension)
     }
 
-    private func fail(
-        _ job: IndexingJob, _ tenant: TenantStore, code: String, message: String, error: any Error
-    ) async {
-        do {
-            try await tenant.fail(job, code: code, message: message)
-            onEvent(.failed(vectorStoreID: job.vectorStoreID, fileID: job.fileID, code: code, error: error))
-        } catch {
-            state.withLock { _ = $0.parked[tenant.tenant, default: []].insert(job.sequence) }
-            onEvent(.parked(vectorStoreID: job.vectorStoreID, fileID: job.fileID, error: error))
+    /// Fills in the embeddings that are not known yet.
+    private func embed(_ chunks: inout [PendingChunk], _ embedder: any TextEmbedder) async throws {
+        let missing = chunks.indices.filter { chunks[$0].embedding?.count != embedder.dimension }
+        guard !missing.isEmpty else { return }
+        let vectors = try await embedder.embed(missing.map { chunks[$0].input }, isBackground: true)
+        guard vectors.count == missing.count, vectors.allSatisfy({ $0.count == embedder.dimension }) else {
+            throw StoreError(
+                code: .internalError,
+                message: "the encoder gave \(vectors.count) vectors for \(missing.count) chunks, or of another width "
+                    + "than \(embedder.dimension)")
         }
+        for (index, vector) in zip(missing, vectors) { chunks[index].embedding = vector }
+    }
+
+    private func fail(_ claim: Claim, code: String, message: String, error: any Error) async throws {
+        let job = claim.job
+        try await claim.lease.store.fail(job, code: code, message: message)
+        state.withLock { $0.turns.succeed(claim.tenant) }
+        onEvent(.failed(vectorStoreID: job.vectorStoreID, fileID: job.fileID, code: code, error: error))
     }
 }

@@ -35,22 +35,21 @@ final class SearchPartition: Sendable {
     }
 
     private let vectorStoreID: String
-    private let database: DatabasePool
     // Held during a synchronisation, so that two searches do not read the same chunks twice.
     private let state: Mutex<State>
 
-    init(vectorStoreID: String, database: DatabasePool, dimension: Int) {
+    init(vectorStoreID: String, dimension: Int) {
         self.vectorStoreID = vectorStoreID
-        self.database = database
         state = Mutex(State(vectors: FlatVectorIndex(dimension: dimension)))
     }
 
     /// The best `limit` chunks by each index, for each query. Blocks: call it off the cooperative pool.
     ///
+    /// - Parameter database: That of the vector store's tenant, which may have been closed and opened since.
     /// - Throws: `notFound` when the vector store is gone; errors of the database.
-    func candidates(_ queries: [Query], limit: Int) throws -> [Candidates] {
+    func candidates(_ queries: [Query], limit: Int, in database: DatabasePool) throws -> [Candidates] {
         try state.withLock { state in
-            try synchronise(&state)
+            try synchronise(&state, database)
             return try queries.map { query in
                 var found = Candidates()
                 if let embedding = query.embedding {
@@ -65,16 +64,20 @@ final class SearchPartition: Sendable {
         }
     }
 
-    private func synchronise(_ state: inout State) throws {
+    private func synchronise(_ state: inout State, _ database: DatabasePool) throws {
         try database.read { db in
             guard
                 let version = try Int.fetchOne(
                     db, sql: "SELECT version FROM vector_store WHERE id = ?", arguments: [vectorStoreID])
             else { throw StoreError.noSuchVectorStore(vectorStoreID) }
             if version == state.version { return }
+            // Of files that give the same chunks the one attached first stands for all, so that copies take one place.
             let current = try Int64.fetchSet(
-                db, sql: "SELECT seq FROM attachment WHERE vector_store_id = ? AND status = 1",
-                arguments: [vectorStoreID])
+                db,
+                sql: """
+                    SELECT MIN(seq) FROM attachment WHERE vector_store_id = ? AND status = 1
+                    GROUP BY CASE content_key WHEN '' THEN CAST(seq AS TEXT) ELSE content_key END
+                    """, arguments: [vectorStoreID])
             for (sequence, chunks) in state.attachments where !current.contains(sequence) {
                 for chunk in chunks {
                     state.vectors.remove(id: chunk)

@@ -18,8 +18,14 @@ package struct StoreConfiguration: Sendable {
     package var maxConcurrentSearches = 64
     /// Vector stores whose indexes are in memory; the least recently searched one makes room.
     package var maxLoadedVectorStores = 256
-    /// Files indexed at the same time. More than one, so that a long book does not keep a short note waiting.
+    /// Batches of chunks embedded at the same time.
     package var indexingWorkers = 2
+    /// Tenants whose databases are open. An idle one, the least recently used, is closed for another; those in use stay
+    /// open, up to twice as many.
+    package var maxOpenTenants = 256
+
+    /// Descriptors that an open tenant takes at most.
+    package static var descriptorsPerTenant: Int { TenantStore.descriptors }
 
     package init(directory: String) {
         self.directory = directory
@@ -32,7 +38,7 @@ package struct StoreConfiguration: Sendable {
             ("max vector stores", maxVectorStoresPerTenant), ("max chunks per file", maxChunksPerFile),
             ("max pending", maxPendingPerTenant), ("max uploads", maxConcurrentUploads),
             ("max searches", maxConcurrentSearches), ("max loaded vector stores", maxLoadedVectorStores),
-            ("indexing workers", indexingWorkers),
+            ("indexing workers", indexingWorkers), ("max open tenants", maxOpenTenants),
         ]
         if let (name, value) = bounds.first(where: { $0.1 < 1 }) {
             throw StoreError(code: .invalidArgument, message: "\(name) must be at least 1, got \(value)")

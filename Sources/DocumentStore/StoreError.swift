@@ -9,6 +9,8 @@ package struct StoreError: Error, CustomStringConvertible {
         case notFound
         /// A configured limit is reached; retrying helps only after something was deleted or finished.
         case limitExceeded
+        /// The disk has no room for a write. Reads and searches go on; writes succeed again once there is room.
+        case insufficientStorage
         /// Stored bytes do not match their checksum.
         case dataLoss
         /// The data directory is in use by another process, or the store is closing.
@@ -27,6 +29,9 @@ package struct StoreError: Error, CustomStringConvertible {
     }
 
     package var description: String { "\(code.rawValue): \(message)" + (cause.map { " (\($0))" } ?? "") }
+
+    static let noRoom = StoreError(
+        code: .insufficientStorage, message: "the store's disk is full; try again when there is room")
 
     static func noSuchFile(_ id: String) -> StoreError {
         StoreError(code: .notFound, message: "no file with id \(shown(id))")

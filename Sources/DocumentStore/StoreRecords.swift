@@ -12,6 +12,8 @@ package struct FileRecord: Sendable, Equatable {
     package var createdAt: Int
     /// SHA-256 of the content, hex.
     package var sha256: String
+    /// Unix seconds at which the file is deleted; nil: never.
+    package var expiresAt: Int?
 }
 
 /// A collection that files are attached to and that is searched as one.
@@ -46,6 +48,11 @@ package struct VectorStoreRecord: Sendable, Equatable {
     /// Bytes of chunk texts and embeddings.
     package var usageBytes: Int
     package var fileCounts: FileCounts
+    /// Days without activity after which the vector store is deleted; 0: never.
+    package var expiresAfterDays: Int
+
+    /// Unix seconds; nil: never.
+    package var expiresAt: Int? { expiresAfterDays > 0 ? lastActiveAt + expiresAfterDays * 86_400 : nil }
 }
 
 /// A file in a vector store.
@@ -58,7 +65,7 @@ package struct AttachmentRecord: Sendable, Equatable {
         case completed = 1
         /// Cannot be indexed; attaching again tries again.
         case failed = 2
-        /// Given up on request.
+        /// Given up: a newer version of its document came while it waited.
         case cancelled = 3
     }
 
@@ -71,10 +78,19 @@ package struct AttachmentRecord: Sendable, Equatable {
     /// Unix seconds.
     package var createdAt: Int
     package var usageBytes: Int
+    /// Chunks of the file; 0 while they are not known.
     package var chunkCount: Int
+    /// Chunks embedded so far.
+    package var indexedChunks: Int
     package var chunking: Chunker.Parameters
     /// JSON object, or empty.
     package var attributesJSON: String
+    /// Which document of the vector store the file is a version of; empty: of none.
+    package var documentID: String
+    /// True when the file is deleted with its last attachment.
+    package var ownsFile: Bool
+    /// SHA-256 of the file's bytes, hex.
+    package var sha256: String
 }
 
 /// Which part of a listing is wanted.

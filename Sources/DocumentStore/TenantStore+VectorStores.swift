@@ -5,13 +5,20 @@ import RetrievalCore
 extension TenantStore {
     /// Creates a vector store with files attached: all or nothing.
     func createVectorStore(
-        name: String, metadata: [String: String], fileIDs: [String]
+        name: String, metadata: [String: String], fileIDs: [String], chunking: Chunker.Parameters,
+        expiresAfterDays: Int
     ) async throws -> VectorStoreRecord {
         try StoreValidation.text(name, "name", maxBytes: 1024)
         try StoreValidation.metadata(metadata)
         guard fileIDs.count <= 500 else {
             throw StoreError(
                 code: .invalidArgument, message: "at most 500 files can be attached at once, got \(fileIDs.count)")
+        }
+        let options = AttachmentOptions(chunking: chunking)
+        try options.validate()
+        guard (0...365).contains(expiresAfterDays) else {
+            throw StoreError(
+                code: .invalidArgument, message: "expires after days must be 0...365, got \(expiresAfterDays)")
         }
         let id = StoreIdentifier.vectorStore()
         let json = String(decoding: try JSONEncoder().encode(metadata), as: UTF8.self)
@@ -24,11 +31,13 @@ extension TenantStore {
             }
             try db.execute(
                 sql: """
-                    INSERT INTO vector_store (id, name, metadata_json, created_at, last_active_at, version)
-                    VALUES (:id, :name, :metadata, :now, :now, 1)
-                    """, arguments: ["id": id, "name": name, "metadata": json, "now": self.now()])
+                    INSERT INTO vector_store (id, name, metadata_json, created_at, last_active_at, version,
+                        expires_after_days)
+                    VALUES (:id, :name, :metadata, :now, :now, 1, :days)
+                    """,
+                arguments: ["id": id, "name": name, "metadata": json, "now": self.now(), "days": expiresAfterDays])
             for fileID in fileIDs {
-                try self.attach(db, fileID: fileID, to: id, chunking: .init(), attributesJSON: "")
+                try self.attach(db, fileID: fileID, to: id, options: options)
             }
             return try Self.vectorStore(db, id)
         }
@@ -50,10 +59,40 @@ extension TenantStore {
     }
 
     func deleteVectorStore(_ id: String) async throws {
-        try await write { db in
+        let forgotten = try await write { db in
             _ = try Self.vectorStoreSequence(db, id)
-            try db.execute(sql: "DELETE FROM vector_store WHERE id = ?", arguments: [id])
+            return try Self.deleteVectorStore(db, id)
         }
+        forgotten.forEach(content.remove)
+    }
+
+    /// Deletes the files and the vector stores whose time is over.
+    ///
+    /// - Returns: The ids of the vector stores.
+    func deleteExpired() async throws -> [String] {
+        let (expired, forgotten) = try await write { db -> ([String], [String]) in
+            let expired = try String.fetchAll(
+                db,
+                sql: """
+                    SELECT id FROM vector_store
+                    WHERE expires_after_days > 0 AND last_active_at + expires_after_days * 86400 <= ?
+                    """, arguments: [self.now()])
+            var forgotten = try expired.flatMap { try Self.deleteVectorStore(db, $0) }
+            let files = try String.fetchAll(
+                db, sql: "SELECT id FROM file WHERE expires_at > 0 AND expires_at <= ?", arguments: [self.now()])
+            for file in files { try self.deleteFile(db, file) }
+            forgotten += files
+            return (expired, forgotten)
+        }
+        forgotten.forEach(content.remove)
+        return expired
+    }
+
+    /// - Returns: The files that went along, as `removeAttachments`.
+    private static func deleteVectorStore(_ db: Database, _ id: String) throws -> [String] {
+        let forgotten = try removeAttachments(db, where: "vector_store_id = ?", [id])
+        try db.execute(sql: "DELETE FROM vector_store WHERE id = ?", arguments: [id])
+        return forgotten
     }
 
     static func vectorStore(_ db: Database, _ id: String) throws -> VectorStoreRecord {
@@ -91,6 +130,6 @@ extension VectorStoreRecord {
             usageBytes: row["usage_bytes"],
             fileCounts: FileCounts(
                 inProgress: row["in_progress"], completed: row["completed"], failed: row["failed"],
-                cancelled: row["cancelled"]))
+                cancelled: row["cancelled"]), expiresAfterDays: row["expires_after_days"])
     }
 }

@@ -9,5 +9,6 @@ package protocol TextEmbedder: Sendable {
     /// One vector per text.
     ///
     /// - Parameter isBackground: True for indexing, which lets searches go first.
+    /// - Throws: `StoreError` `limitExceeded` in the background when there is too much to do; it is tried again.
     func embed(_ texts: [String], isBackground: Bool) async throws -> [[Float]]
 }

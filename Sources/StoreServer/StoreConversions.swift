@@ -15,6 +15,7 @@ extension FileRecord {
         proto.sizeBytes = UInt64(sizeBytes)
         proto.createdAt = UInt64(createdAt)
         proto.sha256 = sha256
+        proto.expiresAt = UInt64(expiresAt ?? 0)
         return proto
     }
 }
@@ -36,6 +37,8 @@ extension VectorStoreRecord {
         proto.metadata = metadata
         proto.version = UInt64(version)
         proto.lastActiveAt = UInt64(lastActiveAt)
+        proto.expiresAfterDays = UInt32(expiresAfterDays)
+        proto.expiresAt = UInt64(expiresAt ?? 0)
         return proto
     }
 }
@@ -56,6 +59,10 @@ extension AttachmentRecord {
         proto.chunkCount = UInt32(chunkCount)
         proto.chunking = strategy
         proto.attributesJson = attributesJSON
+        proto.documentID = documentID
+        proto.ownsFile = ownsFile
+        proto.sha256 = sha256
+        proto.indexedChunks = UInt32(indexedChunks)
         return proto
     }
 }
@@ -107,6 +114,13 @@ extension Fathom_Store_V1_ListRequest {
     }
 }
 
+extension Fathom_Store_V1_AttachFileRequest {
+    func native() -> AttachmentOptions {
+        AttachmentOptions(
+            chunking: chunking.native(), attributesJSON: attributesJson, documentID: documentID, ownsFile: ownsFile)
+    }
+}
+
 extension Fathom_Store_V1_ChunkingStrategy {
     /// A chunk size without an overlap gets the default overlap, or half of a small chunk.
     func native() -> Chunker.Parameters {
@@ -125,7 +139,9 @@ extension Fathom_Store_V1_FileHeader {
         guard let size = Int(exactly: sizeBytes) else {
             throw RPCError(.resourceExhausted, "the declared size of \(sizeBytes) bytes is beyond any limit")
         }
-        return FileUpload.Header(filename: filename, purpose: purpose, contentType: contentType, sizeBytes: size)
+        return FileUpload.Header(
+            filename: filename, purpose: purpose, contentType: contentType, sizeBytes: size,
+            expiresAfterSeconds: Int(expiresAfterSeconds))
     }
 }
 

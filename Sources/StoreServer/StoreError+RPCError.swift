@@ -28,6 +28,10 @@ enum StoreStatus {
         case .invalidArgument: RPCError(.invalidArgument, error.message, cause: error.cause)
         case .notFound: RPCError(.notFound, error.message, cause: error.cause)
         case .limitExceeded: RPCError(.resourceExhausted, error.message, cause: error.cause)
+        case .insufficientStorage:
+            RPCError(
+                .resourceExhausted, error.message, metadata: [MetadataKey.errorCode: "insufficient_storage"],
+                cause: error.cause)
         case .dataLoss: RPCError(.dataLoss, error.message, cause: error.cause)
         case .unavailable: RPCError(.unavailable, error.message, cause: error.cause)
         case .internalError: RPCError(.internalError, "the store failed", cause: error)

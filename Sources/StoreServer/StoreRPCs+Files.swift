@@ -18,7 +18,8 @@ extension StoreRPCs {
         }
         router.unary(StoreService.listFiles) { request, context in
             try await serve(context) { tenant in
-                let listing = try await store.files(tenant: tenant, page: request.native())
+                let listing = try await store.files(
+                    tenant: tenant, page: request.native(), purpose: request.purpose.isEmpty ? nil : request.purpose)
                 var response = Fathom_Store_V1_ListFilesResponse()
                 response.files = listing.items.map { $0.proto() }
                 response.hasMore_p = listing.hasMore

@@ -7,7 +7,8 @@ extension StoreRPCs {
         router.unary(StoreService.createVectorStore) { request, context in
             try await serve(context) { tenant in
                 try await store.createVectorStore(
-                    tenant: tenant, name: request.name, metadata: request.metadata, fileIDs: request.fileIds
+                    tenant: tenant, name: request.name, metadata: request.metadata, fileIDs: request.fileIds,
+                    chunking: request.chunking.native(), expiresAfterDays: Int(request.expiresAfterDays)
                 ).proto()
             }
         }
@@ -36,8 +37,7 @@ extension StoreRPCs {
         router.unary(StoreService.attachFile) { request, context in
             try await serve(context) { tenant in
                 try await store.attach(
-                    tenant: tenant, fileID: request.fileID, to: request.vectorStoreID,
-                    chunking: request.chunking.native(), attributesJSON: request.attributesJson
+                    tenant: tenant, fileID: request.fileID, to: request.vectorStoreID, options: request.native()
                 ).proto()
             }
         }
@@ -50,7 +50,7 @@ extension StoreRPCs {
             try await serve(context) { tenant in
                 let listing = try await store.attachments(
                     tenant: tenant, in: request.vectorStoreID, page: request.page.native(),
-                    status: AttachmentRecord.Status.filter(request.filter))
+                    status: AttachmentRecord.Status.filter(request.filter), documentID: request.documentID)
                 var response = Fathom_Store_V1_ListVectorStoreFilesResponse()
                 response.files = listing.items.map { $0.proto() }
                 response.hasMore_p = listing.hasMore

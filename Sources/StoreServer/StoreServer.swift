@@ -22,11 +22,26 @@ package struct StoreServer: Sendable {
             directory: configuration.encoderDirectory, threads: configuration.threads)
         let modelName = URL(fileURLWithPath: configuration.encoderDirectory).standardizedFileURL.lastPathComponent
         let logger = process.logging.logger("store")
+        let limit = process.descriptorLimit
+        var bounds = configuration.store
+        bounds.maxOpenTenants = min(bounds.maxOpenTenants, StoreServerConfiguration.openTenants(descriptors: limit))
+        if bounds.maxOpenTenants < configuration.store.maxOpenTenants {
+            logger.warning(
+                "too few descriptors for the tenants that may be open",
+                metadata: [
+                    "descriptors": "\(limit)", "max-open-tenants": "\(configuration.store.maxOpenTenants)",
+                    "open.tenants": "\(bounds.maxOpenTenants)",
+                ])
+        }
         let store = try DocumentStore(
-            configuration: configuration.store,
+            configuration: bounds,
             embedder: EncoderEmbedder(
                 encoder: encoder, modelName: modelName, embeddedTokens: metrics.embeddedTokens),
             onIndexingEvent: { IndexingLog.write($0, to: logger) })
+        for (name, error) in store.unusableDirectories {
+            logger.error(
+                "a tenant's directory cannot be opened", metadata: ["directory": "\(name)", "error": "\(error)"])
+        }
         StoreMetrics.register(store, in: process.metrics)
         process.identity.setAttribute("model", modelName)
         var router = RPCRouter()
@@ -72,10 +87,13 @@ private enum IndexingLog {
                     "vector_store.id": "\(vectorStoreID)", "file.id": "\(fileID)", "error.code": "\(code)",
                     "error": "\(error)",
                 ])
-        case .parked(let vectorStoreID, let fileID, let error):
+        case .postponed(let vectorStoreID, let fileID, let error, let pause):
             logger.error(
-                "indexing cannot go on",
-                metadata: ["vector_store.id": "\(vectorStoreID)", "file.id": "\(fileID)", "error": "\(error)"])
+                "indexing cannot go on, to be tried again",
+                metadata: [
+                    "vector_store.id": "\(vectorStoreID)", "file.id": "\(fileID)", "error": "\(error)",
+                    "pause": "\(pause)",
+                ])
         }
     }
 }

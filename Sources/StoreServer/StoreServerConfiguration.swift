@@ -12,7 +12,9 @@ import ServiceSupport
 /// - `max-chunks-per-file`: default 50,000.
 /// - `max-pending`: attachments of one tenant that wait for indexing, default 10,000.
 /// - `max-tenants`: default 1,024.
-/// - `indexing-workers`: files indexed at the same time, 1...64, default 2.
+/// - `max-open-tenants`: tenants whose databases are open at once, 1...100,000, default 256; fewer where the process
+///   may have too few descriptors.
+/// - `indexing-workers`: batches of chunks embedded at the same time, 1...64, default 2.
 /// - `max-loaded-vector-stores`: vector stores with their indexes in memory, default 256.
 package struct StoreServerConfiguration: Sendable {
     /// Port when nothing sets one.
@@ -20,7 +22,7 @@ package struct StoreServerConfiguration: Sendable {
     /// Keys without a flag.
     package static let fileOnlyKeys = [
         "max-file-megabytes", "max-files", "max-vector-stores", "max-chunks-per-file", "max-pending", "max-tenants",
-        "indexing-workers", "max-loaded-vector-stores",
+        "max-open-tenants", "indexing-workers", "max-loaded-vector-stores",
     ]
 
     /// Directory of the encoder model.
@@ -34,6 +36,12 @@ package struct StoreServerConfiguration: Sendable {
         self.encoderDirectory = encoderDirectory
         self.threads = threads
         store = StoreConfiguration(directory: dataDirectory)
+    }
+
+    /// Tenants that may be open, at least 1: twice as many can be in use at once, and half of the descriptors are for
+    /// connections and uploads.
+    static func openTenants(descriptors: Int) -> Int {
+        max(1, descriptors / 2 / (2 * StoreConfiguration.descriptorsPerTenant))
     }
 
     /// - Throws: `ConfigurationError` for a missing or impossible value.
@@ -50,6 +58,7 @@ package struct StoreServerConfiguration: Sendable {
         store.maxChunksPerFile = try settings.int("max-chunks-per-file", default: 50_000, in: 1...10_000_000)
         store.maxPendingPerTenant = try settings.int("max-pending", default: 10_000, in: 1...10_000_000)
         store.maxTenants = try settings.int("max-tenants", default: 1_024, in: 1...100_000)
+        store.maxOpenTenants = try settings.int("max-open-tenants", default: 256, in: 1...100_000)
         store.indexingWorkers = try settings.int("indexing-workers", default: 2, in: 1...64)
         store.maxLoadedVectorStores = try settings.int("max-loaded-vector-stores", default: 256, in: 1...100_000)
     }

@@ -145,6 +145,73 @@ struct FileTests {
         }
     }
 
+    @Test("a file that expires is gone then, from vector stores and from the disk")
+    func expiry() async throws {
+        let clock = TestClock()
+        let fixture = try StoreFixture()
+        defer { fixture.remove() }
+        try await StoreFixture.withStore(in: fixture.directory, clock: clock) { store in
+            func upload(_ seconds: Int) async throws -> FileRecord {
+                let upload = try await store.beginUpload(
+                    tenant: "acme",
+                    header: .init(
+                        filename: "a.txt", purpose: "", contentType: "", sizeBytes: 4, expiresAfterSeconds: seconds))
+                try await upload.append(Array("text".utf8))
+                return try await upload.finish()
+            }
+            let file = try await upload(3600)
+            #expect(file.expiresAt == file.createdAt + 3600)
+            #expect(try await store.file(tenant: "acme", file.id) == file)
+            let collection = try await store.createVectorStore(tenant: "acme", name: "s", fileIDs: [file.id])
+            try await store.waitUntilIndexed()
+            let request = SearchRequest(vectorStoreIDs: [collection.id], queries: ["text"])
+            clock.advance(by: 3599)
+            #expect(try await store.search(tenant: "acme", request).count == 1)
+            clock.advance(by: 1)
+            #expect(try await store.search(tenant: "acme", request).isEmpty)
+            let gone = await #expect(throws: StoreError.self) { try await store.file(tenant: "acme", file.id) }
+            #expect(gone?.code == .notFound)
+            #expect(StoreFixture.contents(fixture.directory).isEmpty)
+            for seconds in [1, 3599, 2_592_001] {
+                let error = await #expect(throws: StoreError.self) { try await upload(seconds) }
+                #expect(error?.code == .invalidArgument)
+            }
+        }
+    }
+
+    @Test("vector stores are made with files cut as asked for")
+    func chunkingAtCreation() async throws {
+        try await StoreFixture.withStore { store in
+            let file = try await store.upload((0..<200).map { "w\($0)" }.joined(separator: " "))
+            let collection = try await store.createVectorStore(
+                tenant: "acme", name: "s", fileIDs: [file.id], chunking: .init(maxTokens: 20, overlapTokens: 0))
+            try await store.waitUntilIndexed()
+            let state = try await store.attachment(tenant: "acme", fileID: file.id, in: collection.id)
+            #expect(state.chunkCount == 10 && state.chunking == .init(maxTokens: 20, overlapTokens: 0))
+        }
+    }
+
+    @Test("a listing by purpose has full pages")
+    func purposes() async throws {
+        try await StoreFixture.withStore { store in
+            var wanted: [String] = []
+            for index in 0..<12 {
+                let header = FileUpload.Header(
+                    filename: "f\(index)", purpose: index % 3 == 0 ? "batch" : "assistants", contentType: "",
+                    sizeBytes: 1)
+                let upload = try await store.beginUpload(tenant: "acme", header: header)
+                try await upload.append([65])
+                let file = try await upload.finish()
+                if file.purpose == "batch" { wanted.append(file.id) }
+            }
+            let first = try await store.files(tenant: "acme", page: .init(limit: 3, ascending: true), purpose: "batch")
+            #expect(first.items.map(\.id) == Array(wanted.prefix(3)) && first.hasMore)
+            let rest = try await store.files(
+                tenant: "acme", page: .init(limit: 3, after: wanted[2], ascending: true), purpose: "batch")
+            #expect(rest.items.map(\.id) == [wanted[3]] && !rest.hasMore)
+        }
+    }
+
     @Test("damaged content is refused when it is read")
     func damage() async throws {
         let fixture = try StoreFixture()

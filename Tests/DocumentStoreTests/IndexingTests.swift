@@ -146,6 +146,50 @@ struct IndexingTests {
         }
     }
 
+    @Test("workers take turns by batch: two long files keep neither another tenant's note waiting nor one of their own")
+    func batchFairness() async throws {
+        let embedder = TestEmbedder()
+        embedder.gate.close()
+        try await StoreFixture.withStore(embedder: embedder) { store in
+            let collection = try await store.createVectorStore(tenant: "acme", name: "s")
+            var books: [FileRecord] = []
+            for book in 0..<2 {
+                let text = (0..<60_000).map { "b\(book)w\($0)" }.joined(separator: " ")
+                books.append(try await store.upload(text))
+                _ = try await store.attach(
+                    tenant: "acme", fileID: books[book].id, to: collection.id,
+                    chunking: .init(maxTokens: 20, overlapTokens: 0))
+            }
+            await embedder.gate.arrived()
+            let own = try await store.upload("a note of acme")
+            _ = try await store.attach(tenant: "acme", fileID: own.id, to: collection.id)
+            let other = try await store.upload("a note of zeta", tenant: "zeta")
+            let otherCollection = try await store.createVectorStore(tenant: "zeta", name: "z", fileIDs: [other.id])
+            let isDone = {
+                let first = try await store.attachment(tenant: "zeta", fileID: other.id, in: otherCollection.id)
+                let second = try await store.attachment(tenant: "acme", fileID: own.id, in: collection.id)
+                return first.status == .completed && second.status == .completed
+            }
+            // A few batches pass; each of the books has close to two hundred.
+            var batches = 0
+            while try await !isDone(), batches < 40 {
+                embedder.gate.open()
+                embedder.gate.close()
+                await embedder.gate.arrived()
+                batches += 1
+            }
+            #expect(batches < 40)
+            for book in books {
+                #expect(
+                    try await store.attachment(tenant: "acme", fileID: book.id, in: collection.id).status == .inProgress
+                )
+            }
+            embedder.gate.open()
+            try await store.waitUntilIndexed()
+            #expect(try await store.vectorStore(tenant: "acme", collection.id).fileCounts == .init(completed: 3))
+        }
+    }
+
     @Test("tenants take turns, so that one with many files does not keep another waiting")
     func fairness() async throws {
         let embedder = TestEmbedder()

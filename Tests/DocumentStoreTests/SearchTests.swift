@@ -167,6 +167,35 @@ struct SearchTests {
         }
     }
 
+    @Test("a vector store that is not used for its days is gone, with the files it owns")
+    func expiry() async throws {
+        let clock = TestClock()
+        try await StoreFixture.withStore(clock: clock) { store in
+            let file = try await store.upload("text")
+            let collection = try await store.createVectorStore(tenant: "acme", name: "s", expiresAfterDays: 2)
+            let kept = try await store.createVectorStore(tenant: "acme", name: "k", fileIDs: [file.id])
+            _ = try await store.attach(
+                tenant: "acme", fileID: file.id, to: collection.id, options: .init(ownsFile: true))
+            try await store.waitUntilIndexed()
+            #expect(collection.expiresAt == collection.createdAt + 2 * 86_400 && kept.expiresAt == nil)
+            let request = SearchRequest(vectorStoreIDs: [collection.id], queries: ["text"])
+            clock.advance(by: 86_400)
+            #expect(try await store.search(tenant: "acme", request).count == 1)
+            clock.advance(by: 2 * 86_400 - 1)
+            #expect(try await store.vectorStore(tenant: "acme", collection.id).fileCounts.completed == 1)
+            clock.advance(by: 1)
+            let error = await #expect(throws: StoreError.self) { try await store.search(tenant: "acme", request) }
+            #expect(error?.code == .notFound)
+            #expect(try await store.vectorStores(tenant: "acme", page: .init()).items.map(\.id) == [kept.id])
+            #expect(try await store.file(tenant: "acme", file.id) == file)
+            #expect(try await store.attachment(tenant: "acme", fileID: file.id, in: kept.id).status == .completed)
+            let days = await #expect(throws: StoreError.self) {
+                try await store.createVectorStore(tenant: "acme", name: "s", expiresAfterDays: 366)
+            }
+            #expect(days?.code == .invalidArgument)
+        }
+    }
+
     @Test("a search counts as activity, at most once a minute")
     func activity() async throws {
         let clock = TestClock()

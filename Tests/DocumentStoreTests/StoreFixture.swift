@@ -56,6 +56,16 @@ struct StoreFixture {
     }
 }
 
+/// A value that closures of a test share.
+final class Shared<Value: Sendable>: Sendable {
+    private let state: Mutex<Value>
+
+    init(_ value: Value) { state = Mutex(value) }
+
+    var value: Value { state.withLock { $0 } }
+    func update(_ body: @Sendable (inout Value) -> Void) { state.withLock { body(&$0) } }
+}
+
 /// Time that moves only when told.
 final class TestClock: Sendable {
     private let seconds = Mutex(1_700_000_000)

@@ -138,6 +138,31 @@ struct ClusterSerialTests {
                 #expect(unknown.status == 1)
                 #expect(unknown.output.contains("fathom ingest"))
 
+                // The same again changes nothing; a change replaces, what is gone goes, what is bad is named.
+                func ingestAgain(_ more: String...) async throws -> (status: Int32, output: String) {
+                    let result = try await ClusterFixture.fathom(
+                        ["ingest", scratch + "/docs", "--store", "t"] + more + home, scratch: scratch)
+                    return (result.status, result.output)
+                }
+                let again = try await ingestAgain()
+                #expect(
+                    again.status == 0 && again.output.contains("0 added, 0 changed, 2 unchanged"), "\(again.output)")
+                try write("Lunch is served at one in the west hall.\n", to: scratch + "/docs/lunch.txt")
+                try write("", to: scratch + "/docs/empty.txt")
+                try FileManager.default.removeItem(atPath: scratch + "/docs/lanterns.md")
+                try FileManager.default.createSymbolicLink(
+                    atPath: scratch + "/docs/dangling.md", withDestinationPath: "nowhere")
+                try write("x", to: scratch + "/docs/picture.png")
+                let synced = try await ingestAgain("--sync")
+                #expect(synced.status == 1)
+                #expect(synced.output.contains("0 added, 1 changed, 0 unchanged, 1 removed, 2 failed, 1 skipped"))
+                for name in ["empty.txt", "dangling.md", "picture.png"] {
+                    #expect(synced.output.contains(name), "\(synced.output)")
+                }
+                let lunch = try await ClusterFixture.fathom(
+                    ["ask", "When is lunch served?", "--store", "t"] + home, scratch: scratch)
+                #expect(lunch.output.contains("west hall") && !lunch.output.contains("east hall"), "\(lunch.output)")
+
                 let key = try await ClusterFixture.fathom(
                     ["key", "create", "--tenant", "acme"] + home, scratch: scratch)
                 #expect(key.output.hasPrefix("fk-"))

@@ -87,6 +87,38 @@ struct VectorStoreTests {
         }
     }
 
+    @Test("a file is attached as a version of a document, and found by it")
+    func documents() async throws {
+        try await withGateway { gateway in
+            let file = try #require(try await FileTests.upload(gateway, [1, 2, 3])["id"]?.string)
+            let id = try #require(try await gateway.post("/v1/vector_stores", [:]).json["id"]?.string)
+            let attached = try await gateway.post(
+                "/v1/vector_stores/\(id)/files",
+                ["file_id": .string(file), "document_id": "docs/leave.md", "owns_file": true]
+            ).json
+            #expect(attached["document_id"] == "docs/leave.md" && attached["owns_file"] == true)
+            #expect(attached["sha256"] == "sha-of-file" && attached["indexed_chunks"] == 3)
+            let path = "/v1/vector_stores/\(id)/files?document_id="
+            #expect(try await gateway.get(path + "docs%2Fleave.md").json["data"]?.array?.count == 1)
+            #expect(try await gateway.get(path + "other").json["data"] == [])
+            let other = try #require(try await FileTests.upload(gateway, [4])["id"]?.string)
+            let plain = try await gateway.post("/v1/vector_stores/\(id)/files", ["file_id": .string(other)]).json
+            #expect(plain["document_id"] == .null && plain["owns_file"] == false)
+            for (body, parameter): (JSONValue, String) in [
+                (["file_id": .string(file), "document_id": 5], "document_id"),
+                (
+                    ["file_id": .string(file), "document_id": .string(String(repeating: "x", count: 1025))],
+                    "document_id"
+                ),
+                (["file_id": .string(file), "owns_file": "yes"], "owns_file"),
+            ] {
+                let reply = try await gateway.post("/v1/vector_stores/\(id)/files", body)
+                #expect(reply.status == 400)
+                #expect(try reply.json["error"]?["param"]?.string == parameter)
+            }
+        }
+    }
+
     @Test("bad requests are 400 and name the parameter")
     func bad() async throws {
         try await withGateway { gateway in

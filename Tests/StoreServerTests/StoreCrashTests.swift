@@ -61,6 +61,66 @@ struct StoreCrashTests {
         await fixture.client.close()
     }
 
+    @Test("after kill -9 in the middle of replacements each document is there once, in its last version")
+    func killedWhileReplacing() async throws {
+        let directory = try StoreServerFixture.temporaryDirectory()
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        var collection = ""
+        for round in 0..<4 {
+            let process = try StoreProcess(directory: directory)
+            let fixture = try connect(process)
+            if collection.isEmpty {
+                collection = try await fixture.call(StoreService.createVectorStore) { $0.name = "crash" }.id
+            }
+            for document in 0..<3 {
+                let text =
+                    "common marker\(round)x\(document) " + (0..<400).map { "word\($0 % 97)" }.joined(separator: " ")
+                let file = try await fixture.upload(Array(text.utf8))
+                _ = try await fixture.call(StoreService.attachFile) {
+                    $0.vectorStoreID = collection
+                    $0.fileID = file.id
+                    $0.documentID = "document \(document)"
+                    $0.ownsFile = true
+                }
+            }
+            process.kill()
+            await fixture.client.close()
+        }
+        let process = try StoreProcess(directory: directory)
+        defer { process.kill() }
+        let fixture = try connect(process)
+        try await waitUntilIndexed(fixture, collection)
+        let listed = try await fixture.call(StoreService.listVectorStoreFiles) { $0.vectorStoreID = collection }.files
+        #expect(Set(listed.map(\.documentID)).count == 3 && listed.count == 3)
+        #expect(listed.allSatisfy { $0.status == .completed })
+        let found = try await fixture.call(StoreService.search) {
+            $0.vectorStoreIds = [collection]
+            $0.queries = ["common"]
+            $0.mode = .lexical
+        }
+        let markers = found.results.compactMap { $0.text.split(separator: " ").first { $0.hasPrefix("marker") } }
+        #expect(Set(markers) == ["marker3x0", "marker3x1", "marker3x2"])
+        #expect(try await fixture.call(StoreService.listFiles) { _ in }.files.count == 3)
+        await fixture.client.close()
+    }
+
+    @Test("two hundred tenants fit a process that may open 256 files")
+    func fewDescriptors() async throws {
+        let directory = try StoreServerFixture.temporaryDirectory()
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let process = try StoreProcess(directory: directory, limits: "-n 256")
+        defer { process.kill() }
+        let fixture = try connect(process)
+        for index in 0..<200 {
+            _ = try await fixture.upload(Array("text \(index)".utf8), tenant: "tenant\(index)")
+        }
+        for index in [0, 99, 199] {
+            let files = try await fixture.call(StoreService.listFiles, tenant: "tenant\(index)") { _ in }.files
+            #expect(files.count == 1)
+        }
+        await fixture.client.close()
+    }
+
     private func connect(_ process: StoreProcess) throws -> StoreServerFixture {
         let client = WireClient(
             target: .address(host: process.ready.host, port: process.ready.port), logger: Logger(label: "test"))

@@ -13,18 +13,34 @@ final class StoreProcess {
     private let process: Process
 
     /// Starts the executable that was built beside the tests and waits until it listens.
-    init(directory: String) throws {
+    ///
+    /// - Parameters:
+    ///   - diskMebibytes: Puts the data on a disk of this size that only the process sees; needs root.
+    ///   - limits: Options of `ulimit` to start it with.
+    init(directory: String, diskMebibytes: Int? = nil, limits: String? = nil) throws {
         let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let executable = URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent("fathom-store")
         try #require(
             FileManager.default.isExecutableFile(atPath: executable.path), "fathom-store is missing: run `make build`")
         let readyFile = directory + "/ready-\(UUID().uuidString)"
         process = Process()
-        process.executableURL = executable
-        process.arguments = [
+        let arguments = [
             "--data", directory + "/data", "--encoder", StoreServerFixture.encoderDirectory, "--port", "0",
             "--threads", "1", "--ready-file", readyFile,
         ]
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        if let diskMebibytes {
+            try FileManager.default.createDirectory(atPath: directory + "/data", withIntermediateDirectories: true)
+            process.arguments =
+                [
+                    "unshare", "-m", "sh", "-c",
+                    "mount -t tmpfs -o size=\(diskMebibytes)m tmpfs \(directory)/data && exec \"$@\"", "sh",
+                    executable.path,
+                ] + arguments
+        } else {
+            let limit = limits.map { "ulimit \($0) && " } ?? ""
+            process.arguments = ["sh", "-c", limit + "exec \"$@\"", "sh", executable.path] + arguments
+        }
         let output = Pipe()
         process.standardError = output
         try process.run()

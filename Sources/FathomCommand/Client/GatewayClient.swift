@@ -70,6 +70,10 @@ struct GatewayClient: Sendable {
         return try await decode(request)
     }
 
+    func delete<Response: Decodable>(_ path: String) async throws -> Response {
+        try await decode(request(.DELETE, path))
+    }
+
     /// Uploads a file through `/v1/files` and returns its id.
     func upload(filename: String, content: ByteBuffer) async throws -> String {
         let boundary = "fathom-\(UUID().uuidString)"
@@ -136,7 +140,10 @@ struct GatewayClient: Sendable {
             }
             throw CommandError(
                 .requestFailed,
-                "HTTP \(response.status.code): \(message ?? "no message")" + hint(Int(response.status.code)))
+                "HTTP \(response.status.code): \(message ?? "no message")" + hint(Int(response.status.code)),
+                cause: HTTPFailure(
+                    status: Int(response.status.code),
+                    retryAfter: response.headers.first(name: "Retry-After").flatMap { Int($0) }))
         }
         return response
     }

@@ -121,21 +121,27 @@ struct VectorStoreObject: Decodable, Sendable {
     var name: String?
 }
 
-struct VectorStoreFileObject: Decodable, Sendable {
-    struct Failure: Decodable, Sendable {
-        var code: String?
-        var message: String?
+package struct VectorStoreFileObject: Decodable, Sendable {
+    package struct Failure: Decodable, Sendable {
+        package var code: String?
+        package var message: String?
     }
 
-    var id: String
-    var status: String
-    var lastError: Failure?
-    var chunkCount: Int?
+    package var id: String
+    package var status: String
+    package var lastError: Failure?
+    package var chunkCount: Int?
+    /// Fathom's: which document it is a version of, how far its indexing is, and the SHA-256 of its bytes.
+    package var documentID: String?
+    package var indexedChunks: Int?
+    package var sha256: String?
 
     enum CodingKeys: String, CodingKey {
-        case id, status
+        case id, status, sha256
         case lastError = "last_error"
         case chunkCount = "chunk_count"
+        case documentID = "document_id"
+        case indexedChunks = "indexed_chunks"
     }
 }
 

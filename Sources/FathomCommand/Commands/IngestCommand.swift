@@ -1,14 +1,15 @@
 import ArgumentParser
 import Foundation
-import NIOCore
 
 /// `fathom ingest`.
 struct IngestCommand: AsyncParsableCommand {
-    /// Longest silence of the store: no file finished for so long.
-    static let stallDeadline = Duration.seconds(300)
-
     static let configuration = CommandConfiguration(
-        commandName: "ingest", abstract: "Puts documents (.txt, .md, .html) into a vector store to ask about.")
+        commandName: "ingest", abstract: "Puts documents (.txt, .md, .html) into a vector store to ask about.",
+        discussion: """
+            A document is known by its path: one whose bytes are there already is skipped, a changed one replaces its \
+            old version once it is indexed. What cannot be ingested is named with the reason, the others are, and the \
+            exit status is 1. Hidden files are left out; links to folders are not followed.
+            """)
 
     @OptionGroup var gateway: GatewayOptions
 
@@ -18,63 +19,51 @@ struct IngestCommand: AsyncParsableCommand {
     @Option(help: "Name of the vector store; made when missing.")
     var store = "default"
 
+    @Flag(help: "Remove documents that were ingested from the given folders and are not there any more.")
+    var sync = false
+
+    @Option(
+        help: """
+            Know documents by their path below this folder instead of their absolute path, so that another machine or \
+            checkout updates the same documents.
+            """)
+    var root: String?
+
     func run() async throws {
-        let documents = try DocumentFinder.find(paths)
-        guard !documents.isEmpty else {
-            throw CommandError(.invalidArgument, "no document (.txt, .md, .html) in \(paths.joined(separator: ", "))")
-        }
+        let listing = try DocumentFinder.find(paths, root: root)
+        if listing.documents.isEmpty && !sync { try refuse(listing) }
         try await gateway.withGateway { client, _ in
             let id: String
             if let existing = try await client.findVectorStore(named: store) {
                 id = existing
+            } else if listing.documents.isEmpty {
+                return try refuse(listing)
             } else {
                 id = try await client.createVectorStore(named: store)
             }
-            var files: [(id: String, name: String)] = []
-            for (path, name) in documents {
-                Terminal.progress("uploading \(files.count + 1) of \(documents.count)  \(name)")
-                guard let content = FileManager.default.contents(atPath: path) else {
-                    throw CommandError(.fileUnavailable, "cannot read \(path)")
-                }
-                let file = try await client.upload(filename: name, content: ByteBuffer(bytes: content))
-                try await client.attach(file: file, to: id)
-                files.append((file, name))
-            }
-            let outcome = try await waitForIndexing(files, store: id, client: client)
-            Terminal.endProgress()
-            for failure in outcome.failures { Terminal.note("failed: \(failure)") }
+            var ingestion = try await Ingestion(client: client, store: id)
+            try await ingestion.run(listing, removesGone: sync)
+            let report = ingestion.report
+            Self.name(report.skipped, "skipped")
+            Self.name(report.failures, "failed")
+            let total = listing.documents.count + listing.failures.count
+            let there = report.added + report.changed + report.unchanged
             Terminal.write(
-                "\(files.count - outcome.failures.count) of \(files.count) documents, \(outcome.chunks) chunks in "
-                    + "\"\(store)\" (\(id))\n")
-            if !outcome.failures.isEmpty { throw ExitCode(1) }
+                "\(there) of \(total) documents, \(report.chunks) new chunks in \"\(store)\" (\(id))\n"
+                    + report.summary + "\n")
+            if !report.isComplete { throw ExitCode(1) }
         }
     }
 
-    private func waitForIndexing(
-        _ files: [(id: String, name: String)], store: String, client: GatewayClient
-    ) async throws -> (chunks: Int, failures: [String]) {
-        var waiting = files
-        var chunks = 0
-        var failures: [String] = []
-        var deadline = ContinuousClock.now + Self.stallDeadline
-        while let next = waiting.last {
-            let state = try await client.vectorStoreFile(next.id, in: store)
-            if state.status == "in_progress" {
-                guard ContinuousClock.now < deadline else {
-                    throw CommandError(.timedOut, "\(next.name) was not chunked within \(Self.stallDeadline)")
-                }
-                Terminal.progress("chunking \(files.count - waiting.count + 1) of \(files.count)")
-                try await Task.sleep(for: .milliseconds(50))
-                continue
-            }
-            waiting.removeLast()
-            deadline = .now + Self.stallDeadline
-            if state.status == "completed" {
-                chunks += state.chunkCount ?? 0
-            } else {
-                failures.append("\(next.name): \(state.lastError?.message ?? state.status)")
-            }
-        }
-        return (chunks, failures)
+    /// Ends a command that found nothing, and says what it found instead.
+    private func refuse(_ listing: DocumentListing) throws {
+        Self.name(listing.skipped, "skipped")
+        Self.name(listing.failures, "failed")
+        let places = paths.joined(separator: ", ")
+        throw CommandError(.invalidArgument, "no document (.txt, .md, .html) in \(places)")
+    }
+
+    private static func name(_ entries: [SetAside], _ what: String) {
+        for entry in entries { Terminal.note(TerminalText.line("\(what): \(entry.name): \(entry.reason)")) }
     }
 }

@@ -11,6 +11,8 @@ struct VectorStoreRoutes: Sendable {
     private static let maximumMetadataCount = 16
     /// Most queries of one search.
     private static let maximumQueryCount = 8
+    /// Longest document id, in bytes.
+    private static let maximumDocumentIDSize = 1_024
     /// Longest query, in bytes.
     private static let maximumQuerySize = 4_096
 
@@ -44,6 +46,7 @@ struct VectorStoreRoutes: Sendable {
             list.vectorStoreID = try context.parameters.require("id")
             list.page = try Listing.page(request)
             list.filter = try Self.filter(request)
+            list.documentID = request.uri.queryParameters["document_id"].map { String($0) } ?? ""
             let response = try await store.listVectorStoreFiles(list, scope: context.scope)
             return Listing.response(response.files.map(Self.json), hasMore: response.hasMore_p)
         }
@@ -116,6 +119,13 @@ struct VectorStoreRoutes: Sendable {
         var attach = Fathom_Store_V1_AttachFileRequest()
         attach.vectorStoreID = try context.parameters.require("id")
         attach.fileID = try fields.requiredString("file_id")
+        attach.documentID = try fields.string("document_id") ?? ""
+        guard attach.documentID.utf8.count <= Self.maximumDocumentIDSize else {
+            throw fields.outOfRange(
+                "document_id", "\(attach.documentID.utf8.count) bytes", "of at most \(Self.maximumDocumentIDSize) bytes"
+            )
+        }
+        attach.ownsFile = try fields.bool("owns_file") ?? false
         if let attributes = fields["attributes"] {
             attach.attributesJson = try Self.attributes(attributes, fields)
         }
@@ -196,6 +206,9 @@ struct VectorStoreRoutes: Sendable {
                 ],
             ],
             "attributes": attributes(file.attributesJson), "chunk_count": .integer(Int(file.chunkCount)),
+            "document_id": file.documentID.isEmpty ? .null : .string(file.documentID),
+            "indexed_chunks": .integer(Int(file.indexedChunks)), "owns_file": .bool(file.ownsFile),
+            "sha256": .string(file.sha256),
         ]
     }
 

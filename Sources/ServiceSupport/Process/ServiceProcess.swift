@@ -31,6 +31,9 @@ package final class ServiceProcess: Sendable {
         ProcessMetrics.register(in: metrics, startedAt: identity.startedAt)
     }
 
+    /// File descriptors the process may have open.
+    package var descriptorLimit: Int { DescriptorLimit.current }
+
     /// What reports to the monitor are made of.
     package var reportSource: ServiceReportSource {
         ServiceReportSource(identity: identity, health: health, metrics: metrics)

@@ -35,6 +35,7 @@ package enum ServiceRunner {
                 metadata: [
                     "version": "\(FathomVersion.current)", "pid": "\(ProcessInfo.processInfo.processIdentifier)",
                 ])
+            DescriptorLimit.raise(logger: process.logger)
             try await process.run(assemble(process))
         } catch {
             StructuredLogHandler.writeToStandardError("fathom-\(service): error: \(oneLine(error))\n")

@@ -310,6 +310,14 @@ package nonisolated struct Fathom_Store_V1_AttachFileRequest: Sendable {
   /// Clears the value of `chunking`. Subsequent reads from it will return its default value.
   package mutating func clearChunking() {self._chunking = nil}
 
+  /// Which document of the vector store this file is a version of, at most 1,024 bytes. Empty: of none; or, when the file
+  /// is attached already, what was said then.
+  package var documentID: String = String()
+
+  /// The file lives as long as it is attached: deleted when it is replaced, detached or its vector store deleted, unless
+  /// it is attached elsewhere.
+  package var ownsFile: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -378,6 +386,17 @@ package nonisolated struct Fathom_Store_V1_VectorStoreFile: Sendable {
   package mutating func clearChunking() {self._chunking = nil}
 
   package var attributesJson: String = String()
+
+  /// Empty when it is no version of a document.
+  package var documentID: String = String()
+
+  package var ownsFile: Bool = false
+
+  /// Of the file's bytes, hex.
+  package var sha256: String = String()
+
+  /// Chunks embedded so far; `chunk_count`, once it is known, says of how many.
+  package var indexedChunks: UInt32 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -450,6 +469,9 @@ package nonisolated struct Fathom_Store_V1_ListVectorStoreFilesRequest: Sendable
 
   /// STATUS_UNSPECIFIED: all.
   package var filter: Fathom_Store_V1_VectorStoreFile.Status = .unspecified
+
+  /// Versions of this document only. Empty: all.
+  package var documentID: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1223,7 +1245,7 @@ nonisolated extension Fathom_Store_V1_ListVectorStoresResponse: SwiftProtobuf.Me
 
 nonisolated extension Fathom_Store_V1_AttachFileRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".AttachFileRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}vector_store_id\0\u{3}file_id\0\u{3}attributes_json\0\u{1}chunking\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}vector_store_id\0\u{3}file_id\0\u{3}attributes_json\0\u{1}chunking\0\u{3}document_id\0\u{3}owns_file\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1235,6 +1257,8 @@ nonisolated extension Fathom_Store_V1_AttachFileRequest: SwiftProtobuf.Message, 
       case 2: try { try decoder.decodeSingularStringField(value: &self.fileID) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.attributesJson) }()
       case 4: try { try decoder.decodeSingularMessageField(value: &self._chunking) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.documentID) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.ownsFile) }()
       default: break
       }
     }
@@ -1257,6 +1281,12 @@ nonisolated extension Fathom_Store_V1_AttachFileRequest: SwiftProtobuf.Message, 
     try { if let v = self._chunking {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
     } }()
+    if !self.documentID.isEmpty {
+      try visitor.visitSingularStringField(value: self.documentID, fieldNumber: 5)
+    }
+    if self.ownsFile != false {
+      try visitor.visitSingularBoolField(value: self.ownsFile, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1265,6 +1295,8 @@ nonisolated extension Fathom_Store_V1_AttachFileRequest: SwiftProtobuf.Message, 
     if lhs.fileID != rhs.fileID {return false}
     if lhs.attributesJson != rhs.attributesJson {return false}
     if lhs._chunking != rhs._chunking {return false}
+    if lhs.documentID != rhs.documentID {return false}
+    if lhs.ownsFile != rhs.ownsFile {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1342,7 +1374,7 @@ nonisolated extension Fathom_Store_V1_VectorStoreFileRequest: SwiftProtobuf.Mess
 
 nonisolated extension Fathom_Store_V1_VectorStoreFile: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".VectorStoreFile"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}file_id\0\u{3}vector_store_id\0\u{1}status\0\u{3}error_code\0\u{3}error_message\0\u{3}created_at\0\u{3}usage_bytes\0\u{3}chunk_count\0\u{1}chunking\0\u{3}attributes_json\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}file_id\0\u{3}vector_store_id\0\u{1}status\0\u{3}error_code\0\u{3}error_message\0\u{3}created_at\0\u{3}usage_bytes\0\u{3}chunk_count\0\u{1}chunking\0\u{3}attributes_json\0\u{3}document_id\0\u{3}owns_file\0\u{1}sha256\0\u{3}indexed_chunks\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1360,6 +1392,10 @@ nonisolated extension Fathom_Store_V1_VectorStoreFile: SwiftProtobuf.Message, Sw
       case 8: try { try decoder.decodeSingularUInt32Field(value: &self.chunkCount) }()
       case 9: try { try decoder.decodeSingularMessageField(value: &self._chunking) }()
       case 10: try { try decoder.decodeSingularStringField(value: &self.attributesJson) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self.documentID) }()
+      case 12: try { try decoder.decodeSingularBoolField(value: &self.ownsFile) }()
+      case 13: try { try decoder.decodeSingularStringField(value: &self.sha256) }()
+      case 14: try { try decoder.decodeSingularUInt32Field(value: &self.indexedChunks) }()
       default: break
       }
     }
@@ -1400,6 +1436,18 @@ nonisolated extension Fathom_Store_V1_VectorStoreFile: SwiftProtobuf.Message, Sw
     if !self.attributesJson.isEmpty {
       try visitor.visitSingularStringField(value: self.attributesJson, fieldNumber: 10)
     }
+    if !self.documentID.isEmpty {
+      try visitor.visitSingularStringField(value: self.documentID, fieldNumber: 11)
+    }
+    if self.ownsFile != false {
+      try visitor.visitSingularBoolField(value: self.ownsFile, fieldNumber: 12)
+    }
+    if !self.sha256.isEmpty {
+      try visitor.visitSingularStringField(value: self.sha256, fieldNumber: 13)
+    }
+    if self.indexedChunks != 0 {
+      try visitor.visitSingularUInt32Field(value: self.indexedChunks, fieldNumber: 14)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1414,6 +1462,10 @@ nonisolated extension Fathom_Store_V1_VectorStoreFile: SwiftProtobuf.Message, Sw
     if lhs.chunkCount != rhs.chunkCount {return false}
     if lhs._chunking != rhs._chunking {return false}
     if lhs.attributesJson != rhs.attributesJson {return false}
+    if lhs.documentID != rhs.documentID {return false}
+    if lhs.ownsFile != rhs.ownsFile {return false}
+    if lhs.sha256 != rhs.sha256 {return false}
+    if lhs.indexedChunks != rhs.indexedChunks {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1425,7 +1477,7 @@ nonisolated extension Fathom_Store_V1_VectorStoreFile.Status: SwiftProtobuf._Pro
 
 nonisolated extension Fathom_Store_V1_ListVectorStoreFilesRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ListVectorStoreFilesRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}vector_store_id\0\u{1}page\0\u{1}filter\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}vector_store_id\0\u{1}page\0\u{1}filter\0\u{3}document_id\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1436,6 +1488,7 @@ nonisolated extension Fathom_Store_V1_ListVectorStoreFilesRequest: SwiftProtobuf
       case 1: try { try decoder.decodeSingularStringField(value: &self.vectorStoreID) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._page) }()
       case 3: try { try decoder.decodeSingularEnumField(value: &self.filter) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.documentID) }()
       default: break
       }
     }
@@ -1455,6 +1508,9 @@ nonisolated extension Fathom_Store_V1_ListVectorStoreFilesRequest: SwiftProtobuf
     if self.filter != .unspecified {
       try visitor.visitSingularEnumField(value: self.filter, fieldNumber: 3)
     }
+    if !self.documentID.isEmpty {
+      try visitor.visitSingularStringField(value: self.documentID, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1462,6 +1518,7 @@ nonisolated extension Fathom_Store_V1_ListVectorStoreFilesRequest: SwiftProtobuf
     if lhs.vectorStoreID != rhs.vectorStoreID {return false}
     if lhs._page != rhs._page {return false}
     if lhs.filter != rhs.filter {return false}
+    if lhs.documentID != rhs.documentID {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

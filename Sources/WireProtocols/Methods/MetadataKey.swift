@@ -13,6 +13,8 @@ package enum MetadataKey {
     package static let tokenCount = "token-count"
     /// Which parameter of the request is to blame; on errors whose message is for the requester.
     package static let parameter = "param"
+    /// What kind of failure it is, for programs, where the status alone does not say; on errors.
+    package static let errorCode = "fathom-error-code"
     /// Which model the steps of a `Pipeline.Run` are for: what the `Join` before it said.
     package static let modelDigest = "fathom-model-digest"
     package static let modelName = "fathom-model"

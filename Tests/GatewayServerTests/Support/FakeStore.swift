@@ -268,6 +268,10 @@ final class FakeStore: Sendable {
                 file.attributesJson = request.attributesJson
                 file.chunking = request.chunking
                 file.chunkCount = 3
+                file.indexedChunks = 3
+                file.documentID = request.documentID
+                file.ownsFile = request.ownsFile
+                file.sha256 = "sha-of-file"
                 tenant.attached.append(file)
                 return file
             }
@@ -285,6 +289,7 @@ final class FakeStore: Sendable {
                 let matching = tenant.attached.filter {
                     $0.vectorStoreID == request.vectorStoreID
                         && (request.filter == .unspecified || $0.status == request.filter)
+                        && (request.documentID.isEmpty || $0.documentID == request.documentID)
                 }
                 var response = Fathom_Store_V1_ListVectorStoreFilesResponse()
                 response.files = matching
