@@ -49,6 +49,14 @@ struct GatewayClient: Sendable {
         return response.map { Int($0.status.code) }
     }
 
+    /// Status and body of a GET that needs no key, or nil when nobody answers.
+    func answer(of path: String, timeout: TimeAmount = .seconds(2)) async -> (status: Int, body: ByteBuffer)? {
+        guard let response = try? await http.execute(HTTPClientRequest(url: baseURL + path), timeout: timeout),
+            let body = try? await response.body.collect(upTo: Self.maximumResponseBytes)
+        else { return nil }
+        return (Int(response.status.code), body)
+    }
+
     func get<Response: Decodable>(_ path: String) async throws -> Response {
         try await decode(request(.GET, path))
     }
