@@ -44,6 +44,7 @@ package struct Gateway: Sendable {
     private let keyFileMonitor: KeyFileMonitor
     private let metrics: GatewayMetrics
     private let responder: GatewayResponder
+    private let operational: OperationalRoutes
 
     /// Reads the keys and the cache secret; connects to nothing yet.
     ///
@@ -83,7 +84,9 @@ package struct Gateway: Sendable {
             configuration: configuration, generation: generation, readiness: readiness, namespaces: namespaces,
             store: store
         ).add(to: router)
-        OperationalRoutes(readiness: readiness, keys: keys, metrics: metrics, hasStore: store != nil).add(to: router)
+        operational = OperationalRoutes(
+            readiness: readiness, keys: keys, metrics: metrics, hasStore: store != nil)
+        operational.add(to: router)
         EmbeddingRoutes(configuration: configuration, store: store).add(to: router)
         if let store {
             FileRoutes(configuration: configuration, store: store).add(to: router)
@@ -100,6 +103,14 @@ package struct Gateway: Sendable {
     /// - Throws: what the TLS files throw.
     package func services(onListening: @escaping @Sendable (_ port: Int) async -> Void) throws -> [any Service] {
         [readiness, keyFileMonitor, try application(onListening: onListening)]
+    }
+
+    /// The server of the port for probes; nil when there is none.
+    func probeServer(_ settings: ServiceConfiguration) -> ProbeServer? {
+        configuration.probePort.map {
+            ProbeServer(
+                host: configuration.host, port: $0, routes: operational, settings: settings, logger: hummingbirdLogger)
+        }
     }
 
     private func application(onListening: @escaping @Sendable (Int) async -> Void) throws -> some ApplicationProtocol {
