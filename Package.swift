@@ -98,7 +98,7 @@ let package = Package(
         library(
             "ServiceSupport",
             ["Wire", "WireProtocols", argumentParser, configuration, logging, serviceLifecycle, unixSignals]),
-        library("ModelRegistry", ["ModelFiles", "Tensors", asyncHTTPClient, crypto, nioCore, nioHTTP1]),
+        library("ModelRegistry", ["ModelFiles", "Tensors", asyncHTTPClient, crypto, nioCore, nioHTTP1, nioSSL]),
 
         // Servers.
         library(

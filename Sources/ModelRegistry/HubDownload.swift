@@ -19,7 +19,7 @@ struct HubDownload: ModelDownload {
 
     func fetch(_ files: [WantedFile], to paths: [String], report: @escaping @Sendable (PullEvent) -> Void) async throws
     {
-        let client = HTTPClient(configuration: Self.settings(configuration))
+        let client = HTTPClient(configuration: try Self.settings(configuration))
         do {
             try await fetch(files, to: paths, client: client, report: report)
         } catch {
@@ -30,12 +30,16 @@ struct HubDownload: ModelDownload {
     }
 
     /// How the hub is reached. A redirect to another host does not take the token along.
-    static func settings(_ configuration: ModelPullConfiguration) -> HTTPClient.Configuration {
+    ///
+    /// - Throws: ``ModelRegistryError`` `invalidArgument`, see ``HubRoute``.
+    static func settings(_ configuration: ModelPullConfiguration) throws -> HTTPClient.Configuration {
         var settings = HTTPClient.Configuration()
         settings.timeout = .init(
             connect: .nanoseconds(configuration.connectTimeout.nanoseconds),
             read: .nanoseconds(configuration.readTimeout.nanoseconds))
         settings.redirectConfiguration = .follow(max: 5, allowCycles: false)
+        try HubRoute(to: configuration.hubEndpoint, environment: ProcessInfo.processInfo.environment)
+            .apply(to: &settings)
         return settings
     }
 

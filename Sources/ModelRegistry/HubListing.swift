@@ -32,7 +32,7 @@ package struct HubListing: Sendable, Equatable {
     package static func fetch(
         repository: String, revision: String, configuration: ModelPullConfiguration
     ) async throws -> HubListing {
-        let client = HTTPClient(configuration: HubDownload.settings(configuration))
+        let client = HTTPClient(configuration: try HubDownload.settings(configuration))
         do {
             let listing = try await fetch(repository, revision, configuration, client)
             try await client.shutdown()
