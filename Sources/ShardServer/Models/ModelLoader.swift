@@ -7,6 +7,7 @@ import ServiceSupport
 import Tensors
 import Tokenization
 import Transformer
+import Wire
 
 /// Reads model files as one process's configuration says. Blocks for as long as that takes: see ``LoaderThread``.
 package struct ModelLoader: Sendable {
@@ -14,6 +15,9 @@ package struct ModelLoader: Sendable {
     private static let kvCacheBudgetBytes = 1 << 30
     /// More than this many tokens are not reserved unless asked for.
     private static let kvCacheBudgetTokens = 32 * 2_048
+
+    /// Most bytes of hidden states between two stages: a frame without room for tokens and block tables.
+    private static let hiddenStateBytes = WireLimits().maxFrameBytes / 4 * 3
 
     private let configuration: ShardConfiguration
 
@@ -30,8 +34,9 @@ package struct ModelLoader: Sendable {
         let blocks = configuration.kvBlockCount ?? defaultBlockCount(of: model)
         let ranges = try layerRanges(weights)
         let byteCounts = try ranges.map { layers in
-            try StageFootprint(weights, layers: layers, configuration: stageConfiguration(kvBlockCount: blocks))
-                .byteCount
+            try StageFootprint(
+                weights, layers: layers, configuration: stageConfiguration(of: model, kvBlockCount: blocks)
+            ).byteCount
         }
         return ModelCard(
             name: specification.name, path: specification.path,
@@ -51,14 +56,25 @@ package struct ModelLoader: Sendable {
         guard try ModelIdentity(weights.source).digest == card.digest else { throw ModelFileChanged() }
         try configuration.verification.check(weights.source)
         let stage = try TransformerStage(
-            weights, layers: card.layers, configuration: stageConfiguration(kvBlockCount: card.kvBlockCount))
+            weights, layers: card.layers,
+            configuration: stageConfiguration(of: weights.model, kvBlockCount: card.kvBlockCount))
         return (weights, stage)
     }
 
-    private func stageConfiguration(kvBlockCount: Int) -> StageConfiguration {
+    private func stageConfiguration(of model: ModelConfiguration, kvBlockCount: Int) -> StageConfiguration {
         StageConfiguration(
             threads: configuration.threads, kvBlockCount: kvBlockCount,
-            maxBatchedTokens: configuration.maxBatchedTokens, kvType: configuration.kvType)
+            maxBatchedTokens: maxBatchedTokens(of: model, kvBlockCount: kvBlockCount), kvType: configuration.kvType)
+    }
+
+    /// The most tokens of a step: what was asked for, but no more than there can be. Each takes a position of the KV
+    /// cache, and between two stages the hidden states of all of them are one frame.
+    private func maxBatchedTokens(of model: ModelConfiguration, kvBlockCount: Int) -> Int {
+        var tokens = min(configuration.maxBatchedTokens, kvBlockCount * TransformerStage.kvBlockSize)
+        if configuration.stageCount > 1 {
+            tokens = min(tokens, Self.hiddenStateBytes / max(1, model.modelWidth * MemoryLayout<Float>.stride))
+        }
+        return max(1, tokens)
     }
 
     /// The layers of all stages; only of this one where the configuration names them.
