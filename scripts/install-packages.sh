@@ -5,14 +5,18 @@ set -euo pipefail
 
 packages=(
     ca-certificates
+    iproute2
     libopenblas-dev
     libprotobuf-c-dev
     libsqlite3-dev
     libssl-dev
+    openssl
     pkg-config
+    prometheus
     protobuf-compiler
     python3
     python3-venv
+    util-linux
 )
 
 if ! command -v swift >/dev/null; then
@@ -40,5 +44,15 @@ if [ "$(id -u)" -ne 0 ]; then
     }
     sudo=(sudo)
 fi
+# Of prometheus only promtool is wanted: a package's daemon is not started, where this system starts such by itself.
+policy=/usr/sbin/policy-rc.d
+if [[ " ${missing[*]} " == *" prometheus "* ]] && [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
+    "${sudo[@]}" chmod 0755 "$policy"
+    trap '"${sudo[@]}" rm -f "$policy"' EXIT
+fi
 "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q
 "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q --yes --no-install-recommends "${missing[@]}"
+if [[ " ${missing[*]} " == *" prometheus "* ]] && [ -d /run/systemd/system ]; then
+    "${sudo[@]}" systemctl disable --quiet prometheus
+fi

@@ -27,12 +27,18 @@ if [ ! -x .venv/bin/python ]; then python3 -m venv .venv; fi
 if ! .venv/bin/python -c 'import openai, pytest' 2>/dev/null; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -r Tests/conformance/requirements.txt
 fi
+# The Helm chart's pods as processes, and the limits of its values. Both say "skipped" where namespaces are not allowed.
+scripts/chart-tools.sh
+run limits .build-tools/venv/bin/python scripts/check-limits.py
+run pods .build-tools/venv/bin/python scripts/check-pods.py
+
 run conformance .venv/bin/python -m pytest -q -p no:cacheprovider Tests/conformance
 
 echo
 echo "== closing lines"
-for name in unit integration conformance; do
-    printf '%-12s %s\n' "$name" "$(grep -aE 'Test run with|passed|failed|error:' "$logs/$name.log" | tail -n 1)"
+for name in unit integration limits pods conformance; do
+    printf '%-12s %s\n' "$name" \
+        "$(grep -aE 'Test run with|passed|failed|error:|skipped:|problems' "$logs/$name.log" | tail -n 1)"
 done
 if [ "${#failed[@]}" -gt 0 ]; then
     echo "FAILED: ${failed[*]}; logs are in $logs" >&2

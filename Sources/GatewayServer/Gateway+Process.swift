@@ -18,13 +18,15 @@ extension Gateway {
                 inference: process.makeWireClient(inference),
                 store: try settings.target("store").map(process.makeWireClient), metrics: process.metrics,
                 health: process.health, logger: process.logger))
-        return try gateway.services { port in
-            do {
-                try process.announceListening(host: configuration.host, port: port)
-            } catch {
-                // Whoever waits for the file will give up; the gateway itself works.
-                process.logger.error("The ready file cannot be written", metadata: ["error": "\(error)"])
+        let probes: [any Service] = gateway.probeServer(settings).map { [$0] } ?? []
+        return try probes
+            + gateway.services { port in
+                do {
+                    try process.announceListening(host: configuration.host, port: port)
+                } catch {
+                    // Whoever waits for the file will give up; the gateway itself works.
+                    process.logger.error("The ready file cannot be written", metadata: ["error": "\(error)"])
+                }
             }
-        }
     }
 }

@@ -46,6 +46,7 @@ package struct Gateway: Sendable {
     private let keyFileMonitor: KeyFileMonitor
     private let metrics: GatewayMetrics
     private let responder: GatewayResponder
+    private let operational: OperationalRoutes
 
     /// Reads the keys and the cache secret; connects to nothing yet.
     ///
@@ -85,7 +86,9 @@ package struct Gateway: Sendable {
             configuration: configuration, generation: generation, readiness: readiness, namespaces: namespaces,
             store: store
         ).add(to: router)
-        OperationalRoutes(readiness: readiness, keys: keys, metrics: metrics, hasStore: store != nil).add(to: router)
+        operational = OperationalRoutes(
+            readiness: readiness, keys: keys, metrics: metrics, hasStore: store != nil)
+        operational.add(to: router)
         EmbeddingRoutes(configuration: configuration, store: store, readiness: readiness).add(to: router)
         if let store {
             FileRoutes(configuration: configuration, store: store).add(to: router)
@@ -102,6 +105,14 @@ package struct Gateway: Sendable {
     /// - Throws: what the TLS files throw.
     package func services(onListening: @escaping @Sendable (_ port: Int) async -> Void) throws -> [any Service] {
         [readiness, keyFileMonitor, try application(onListening: onListening)]
+    }
+
+    /// The server of the port for probes; nil when there is none.
+    func probeServer(_ settings: ServiceConfiguration) -> ProbeServer? {
+        configuration.probePort.map {
+            ProbeServer(
+                host: configuration.host, port: $0, routes: operational, settings: settings, logger: hummingbirdLogger)
+        }
     }
 
     private func application(onListening: @escaping @Sendable (Int) async -> Void) throws -> some ApplicationProtocol {

@@ -14,6 +14,9 @@ import Wire
 /// - `cors-allowed-origins`: web pages that may use the API, see ``CORSPolicy``; default none.
 /// - `max-body-bytes`: of JSON bodies, default 4 MiB.
 /// - `max-upload-bytes`: of one file, default 64 MiB.
+/// - `probe-port`: 1...65535, plaintext, for `/livez`, `/readyz/gateway`, `/readyz` and `/metrics`; not set: none.
+/// - `http-tls`, `http-tls-certificate`, `http-tls-key`, `http-tls-client-roots`: TLS of the HTTP port, see
+///   `ServiceConfiguration.httpTLS()`.
 /// - `evidence`: passages or sentences, see ``EvidenceDetail``; default passages.
 /// - `embedding-token-ids`: refused or allowed, see ``EmbeddingTokens``; default refused.
 /// - `cache-entries`, `cache-bytes`: bounds of the response cache, defaults 4096 and 64 MiB; 0 switches it off.
@@ -28,7 +31,10 @@ package struct GatewayConfiguration: Sendable {
     package var host = "127.0.0.1"
     /// 0 takes any free port.
     package var port = 0
+    /// Of the HTTP port; nil: plaintext.
     package var tls: WireTLSConfiguration?
+    /// Of the plaintext port for probes; nil: none.
+    package var probePort: Int?
     package var keyFilePath: String
     package var stateDirectory: String
     package var maximumConcurrentRequests = 256
@@ -63,7 +69,8 @@ package struct GatewayConfiguration: Sendable {
         stateDirectory = try settings.requiredString("state", hint: "a directory of the gateway's own")
         host = settings.common.host
         port = settings.common.port
-        tls = settings.common.tls
+        tls = try settings.httpTLS()
+        probePort = try settings.int("probe-port", in: 1...65_535)
         maximumConcurrentRequests = try settings.int("max-concurrent-requests", default: 256, in: 1...100_000)
         requestDeadline = try settings.duration(
             "request-deadline", default: .seconds(600), in: .seconds(1)...(.seconds(86_400)))

@@ -24,7 +24,8 @@ package struct ProxyAddress: Sendable, Equatable {
             return nil
         }
         guard let proxy = URLComponents(string: text.contains("://") ? text : "http://" + text),
-            proxy.scheme?.lowercased() == "http", let proxyHost = proxy.host, !proxyHost.isEmpty
+            proxy.scheme?.lowercased() == "http", let proxyHost = proxy.host, !proxyHost.isEmpty,
+            (1...65_535).contains(proxy.port ?? 80)
         else {
             // The value may hold a password.
             throw ModelRegistryError(code: .invalidArgument, message: "$\(name) is not of the form http://HOST:PORT")

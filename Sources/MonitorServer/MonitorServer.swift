@@ -22,8 +22,11 @@ package struct MonitorServer: Sendable {
             state.read { model, _ in Double(model.members.count) }
         }
         let http = MonitorHTTPServer(
-            configuration, routes: MonitorRoutes(state: state, metrics: process.metrics),
-            logger: process.logging.logger("http"))
+            configuration,
+            routes: MonitorRoutes(
+                state: state, metrics: process.metrics,
+                hosts: AllowedHosts(boundHost: configuration.httpHost, names: configuration.allowedHosts)),
+            settings: process.configuration, logger: process.logging.logger("http"))
         self.state = state
         services = [
             MonitorTicker(
@@ -58,8 +61,11 @@ private struct MonitorAnnouncement: Service {
     let http: MonitorHTTPServer
 
     func run() async throws {
-        let address = try await wire.boundAddress()
-        let httpPort = try await http.boundPort()
+        // A server that cannot listen says so itself, better than whoever waits for it.
+        guard let address = try? await wire.boundAddress(), let httpPort = try? await http.boundPort() else {
+            try? await gracefulShutdown()
+            return
+        }
         process.identity.setAttribute("http.port", "\(httpPort)")
         process.health.set(serving: true)
         try process.announceListening(host: address.host, port: address.port, extra: ["http_port": httpPort])

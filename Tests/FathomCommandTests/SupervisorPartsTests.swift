@@ -17,12 +17,56 @@ struct RestartPolicyTests {
         #expect(delays.last == RestartPolicy.longestDelay)
     }
 
+    @Test("whoever served is started again at once, however often it is ended and however short it lived")
+    func servedIsForgiven() {
+        var policy = RestartPolicy()
+        for _ in 0..<10 { _ = policy.delay(afterLifetime: .milliseconds(10)) }
+        for _ in 0..<10 {
+            #expect(policy.delay(afterLifetime: .milliseconds(900), hasServed: true) == RestartPolicy.firstDelay)
+        }
+        #expect(policy.delay(afterLifetime: .milliseconds(900)) == RestartPolicy.firstDelay)
+        #expect(policy.delay(afterLifetime: .milliseconds(900)) == RestartPolicy.firstDelay * 2)
+    }
+
     @Test("a long life is forgiven everything")
     func forgives() {
         var policy = RestartPolicy()
         for _ in 0..<10 { _ = policy.delay(afterLifetime: .zero) }
         #expect(policy.delay(afterLifetime: RestartPolicy.healthyLife) == RestartPolicy.firstDelay)
         #expect(policy.earlyDeaths == 1)
+    }
+}
+
+struct LogTailTests {
+    @Test("what a process said last of its end is found, and nothing of an earlier run")
+    func lastError() async throws {
+        try await withTemporaryDirectory { directory in
+            let path = directory + "/x.log"
+            let early = "fathom-shard: error: an old one\n"
+            try write(early + "time=1 level=info msg=Starting\nfathom-shard: error: --port: 1 is in use\n", to: path)
+            #expect(LogTail.lastError(of: path) == "--port: 1 is in use")
+            let offset = UInt64(early.utf8.count)
+            #expect(LogTail.lastError(of: path, after: offset) == "--port: 1 is in use")
+            #expect(LogTail.lastError(of: path, after: LogTail.size(of: path)) == nil)
+            // A log that was cut to nothing since is new from its beginning.
+            #expect(LogTail.lastError(of: path, after: 100_000) == "--port: 1 is in use")
+            try write("Shard/X.swift:1: Fatal error: out of range\n*** backtrace\n", to: path)
+            #expect(LogTail.lastError(of: path) == "out of range")
+            try write("time=1 level=critical service=shard msg=stuck\ntime=2 level=info msg=x\n", to: path)
+            #expect(LogTail.lastError(of: path)?.contains("msg=stuck") == true)
+            try write("nothing of use\n", to: path)
+            #expect(LogTail.lastError(of: path) == nil)
+            #expect(LogTail.lines(of: path, count: 3) == "  nothing of use")
+            #expect(LogTail.lastError(of: directory + "/none") == nil)
+            try write("fathom-shard: error: invalidRequest: cannot cut 3 layers", to: directory + "/code.log")
+            #expect(LogTail.lastError(of: directory + "/code.log") == "cannot cut 3 layers")
+        }
+    }
+
+    @Test("an exit status is told in words")
+    func exitText() {
+        #expect(ExitText.format(1) == "ended with status 1")
+        #expect(ExitText.format(137) == "was ended by signal 9 (killed)")
     }
 }
 
@@ -66,26 +110,6 @@ struct LogRotationTests {
             try write("1234", to: path)
             #expect(!LogRotation(maximumBytes: 4).rotateIfNeeded(path))
             #expect(try read(path) == "1234")
-        }
-    }
-}
-
-struct LogTailTests {
-    @Test(
-        "why a service ended is its own last word, without codes; where it said none, how it ended and its log",
-        arguments: [
-            ("x\nfathom-shard: error: invalidRequest: cannot cut 3 layers", Int32(1), "cannot cut 3 layers\n"),
-            ("x\nfathom-gateway: error: port 80: permission denied\n", 1, "port 80: permission denied\n"),
-            ("fathom-store: error: --data: got \"x\"", 1, "--data: got \"x\"\n"),
-            ("level=info msg=Starting", 137, "it was killed by signal 9 and gave no reason"),
-            ("level=info msg=Starting", 3, "it ended with exit status 3 and gave no reason"),
-        ])
-    func reasons(_ log: String, _ status: Int32, _ words: String) async throws {
-        try await withTemporaryDirectory { directory in
-            try write(log, to: directory + "/x.log")
-            let reason = LogTail.reason(in: directory + "/x.log", exitStatus: status)
-            #expect(reason.hasPrefix(words), "\(reason)")
-            #expect(reason.contains(directory + "/x.log"))
         }
     }
 }

@@ -62,7 +62,7 @@ struct ClusterStatusTests {
     func load() {
         let processes = ClusterModel.complete
         processes[1].registry.gauge("fathom_shard_kv_blocks_used", help: "x").set(99)
-        processes[1].registry.gauge("fathom_shard_kv_blocks_total", help: "x").set(100)
+        processes[1].registry.gauge("fathom_shard_kv_blocks", help: "x").set(100)
         processes[1].registry.gauge("fathom_shard_waiting_sequences", help: "x").set(40)
         processes[1].registry.gauge("fathom_shard_running_sequences", help: "x").set(8)
         let texts = status(processes).problems.map(\.text)

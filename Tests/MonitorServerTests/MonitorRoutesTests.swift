@@ -34,7 +34,7 @@ struct MonitorRoutesTests {
     func cluster() async throws {
         let processes = ClusterModel.complete
         processes[1].registry.gauge("fathom_shard_kv_blocks_used", help: "x").set(1)
-        processes[1].registry.gauge("fathom_shard_kv_blocks_total", help: "x").set(4)
+        processes[1].registry.gauge("fathom_shard_kv_blocks", help: "x").set(4)
         processes[1].registry.gauge("fathom_shard_running_sequences", help: "x").set(.nan)
         try await withMonitor(processes) { client in
             try await client.execute(uri: "/api/cluster", method: .get) { response in
@@ -73,7 +73,7 @@ struct MonitorRoutesTests {
         var second = ReportingProcess("gateway", "gateway-2")
         second.identity.processID = 43
         second.registry.counter(
-            "fathom_gateway_requests_total", help: "y", labels: [("route", "/v1"), ("instance", "own")]
+            "fathom_gateway_requests_total", help: "y", labels: [("route", "/v1"), ("member", "own")]
         ).increment(by: 7.0)
         second.registry.histogram("fathom_gateway_request_seconds", help: "s", bounds: [1]).record(0.5)
         try await withMonitor([hostileProcess(), second]) { client in
@@ -83,19 +83,19 @@ struct MonitorRoutesTests {
                 #expect(
                     parsed.value(
                         "fathom_gateway_requests_total",
-                        ["instance": hostile, "kind": "gateway", "route": hostile]) == 1)
+                        ["member": hostile, "kind": "gateway", "route": hostile]) == 1)
                 #expect(
                     parsed.value(
                         "fathom_gateway_requests_total",
-                        ["instance": "gateway-2", "kind": "gateway", "route": "/v1", "exported_instance": "own"]) == 7)
+                        ["member": "gateway-2", "kind": "gateway", "route": "/v1", "exported_member": "own"]) == 7)
                 #expect(
                     parsed.value(
                         "fathom_gateway_request_seconds_bucket",
-                        ["instance": "gateway-2", "kind": "gateway", "le": "+Inf"]) == 1)
+                        ["member": "gateway-2", "kind": "gateway", "le": "+Inf"]) == 1)
                 #expect(
-                    parsed.value("fathom_monitor_member_up", ["instance": "gateway-2", "kind": "gateway"]) == 1)
+                    parsed.value("fathom_monitor_member_up", ["member": "gateway-2", "kind": "gateway"]) == 1)
                 #expect(
-                    parsed.value("fathom_monitor_member_serving", ["instance": hostile, "kind": "gateway"]) == 0)
+                    parsed.value("fathom_monitor_member_serving", ["member": hostile, "kind": "gateway"]) == 0)
                 #expect(parsed.value("fathom_monitor_members") == 1)
             }
         }

@@ -71,6 +71,22 @@ struct GatewayCommand: AsyncParsableCommand {
         name: .customLong("embedding-token-ids"),
         help: "Whether embeddings take token ids: refused or allowed (default refused).")
     var embeddingTokenIDs: String?
+    @Option(name: .customLong("probe-port"), help: "Plaintext port for probes alone (default: none).")
+    var probePort: Int?
+
+    @Option(
+        name: .customLong("http-tls"), help: "Whose certificate the HTTP port shows: services, own or plaintext (none)."
+    )
+    var httpTLS: String?
+
+    @Option(name: .customLong("http-tls-certificate"), help: "PEM file with the HTTP port's own certificate chain.")
+    var httpTLSCertificate: String?
+
+    @Option(name: .customLong("http-tls-key"), help: "PEM file with its private key.")
+    var httpTLSKey: String?
+
+    @Option(name: .customLong("http-tls-client-roots"), help: "PEM file: HTTP clients must be signed by one of these.")
+    var httpTLSClientRoots: String?
 
     @Option(name: .customLong("cache-entries"), help: "Answers the response cache holds (default 4096; 0: off).")
     var cacheEntries: Int?
@@ -88,11 +104,13 @@ struct GatewayCommand: AsyncParsableCommand {
                 "body-stall-timeout": bodyStallTimeout, "body-min-rate": bodyMinRate,
                 "write-timeout": writeTimeout, "ping-interval": pingInterval, "max-connections": maxConnections,
                 "cors-allowed-origins": corsAllowedOrigins, "max-body-bytes": maxBodyBytes,
-                "max-upload-bytes": maxUploadBytes,
-                "evidence": evidence, "embedding-token-ids": embeddingTokenIDs, "cache-entries": cacheEntries,
+                "max-upload-bytes": maxUploadBytes, "probe-port": probePort, "http-tls": httpTLS,
+                "http-tls-certificate": httpTLSCertificate, "http-tls-key": httpTLSKey,
+                "http-tls-client-roots": httpTLSClientRoots, "evidence": evidence,
+                "embedding-token-ids": embeddingTokenIDs, "cache-entries": cacheEntries,
                 "cache-bytes": cacheBytes,
             ],
-            defaultPort: GatewayConfiguration.defaultPort
+            defaultPort: GatewayConfiguration.defaultPort, describe: { _ = try GatewayConfiguration($0) }
         ) { process in
             try Gateway.services(process)
         }

@@ -17,6 +17,11 @@ struct MonitorCommand: AsyncParsableCommand {
     @Option(name: .customLong("http-port"), help: "Port of the page and of /metrics (default 7301); 0 takes any.")
     var httpPort: Int?
 
+    @Option(
+        name: .customLong("allowed-hosts"),
+        help: "Names under which the page may be asked for, separated by commas (default: loopback and its address).")
+    var allowedHosts: String?
+
     @Option(help: "How often services report, such as 1s.")
     var interval: String?
 
@@ -27,9 +32,10 @@ struct MonitorCommand: AsyncParsableCommand {
         try await ServiceRunner.main(
             "monitor", options: common,
             flags: [
-                "http-host": httpHost, "http-port": httpPort, "interval": interval, "max-members": maxMembers,
+                "http-host": httpHost, "http-port": httpPort, "allowed-hosts": allowedHosts, "interval": interval,
+                "max-members": maxMembers,
             ],
-            defaultPort: MonitorConfiguration.defaultPort
+            defaultPort: MonitorConfiguration.defaultPort, describe: { _ = try MonitorConfiguration($0) }
         ) { process in
             try MonitorServer(MonitorConfiguration(process.configuration), process: process).services
         }

@@ -91,7 +91,9 @@ struct ShardCommand: AsyncParsableCommand {
             "draft-tokens": draftTokens, "prefill-share": prefillShare, "step-timeout": stepTimeout,
             "relink-timeout": relinkTimeout, "verify-models": verifyModels, "verify-key": verifyKey,
         ]
-        try await ServiceRunner.main("shard", options: common, flags: flags, defaultPort: 7100) { process in
+        try await ServiceRunner.main(
+            "shard", options: common, flags: flags, defaultPort: 7100, describe: { _ = try ShardConfiguration($0) }
+        ) { process in
             try await ShardServer.services(ShardConfiguration(process.configuration), process: process)
         }
     }

@@ -23,7 +23,8 @@ struct StoreCommand: AsyncParsableCommand {
     func run() async throws {
         try await ServiceRunner.main(
             "store", options: common, flags: ["data": data, "encoder": encoder, "threads": threads],
-            fileOnlyKeys: StoreServerConfiguration.fileOnlyKeys, defaultPort: StoreServerConfiguration.defaultPort
+            fileOnlyKeys: StoreServerConfiguration.fileOnlyKeys, defaultPort: StoreServerConfiguration.defaultPort,
+            describe: { _ = try StoreServerConfiguration($0) }
         ) { process in
             try StoreServer(StoreServerConfiguration(process.configuration), process: process).services
         }

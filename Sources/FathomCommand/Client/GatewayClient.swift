@@ -54,9 +54,16 @@ struct GatewayClient: Sendable {
 
     /// What `/readyz` says, whatever its status; nil when nobody answers, or something else than a gateway.
     func readiness(timeout: TimeAmount = .seconds(2)) async -> ReadinessMessage? {
-        let response = try? await http.execute(HTTPClientRequest(url: baseURL + "/readyz"), timeout: timeout)
-        guard let body = try? await response?.body.collect(upTo: Self.maximumResponseBytes) else { return nil }
-        return try? JSONDecoder().decode(ReadinessMessage.self, from: Data(body.readableBytesView))
+        guard let answer = await answer(of: "/readyz", timeout: timeout) else { return nil }
+        return try? JSONDecoder().decode(ReadinessMessage.self, from: Data(answer.body.readableBytesView))
+    }
+
+    /// Status and body of a GET that needs no key, or nil when nobody answers.
+    func answer(of path: String, timeout: TimeAmount = .seconds(2)) async -> (status: Int, body: ByteBuffer)? {
+        guard let response = try? await http.execute(HTTPClientRequest(url: baseURL + path), timeout: timeout),
+            let body = try? await response.body.collect(upTo: Self.maximumResponseBytes)
+        else { return nil }
+        return (Int(response.status.code), body)
     }
 
     func get<Response: Decodable>(_ path: String) async throws -> Response {

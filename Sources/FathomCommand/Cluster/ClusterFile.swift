@@ -37,11 +37,13 @@ package struct ClusterFile: Codable, Sendable, Equatable {
     package var modelPath: String
     /// All of them.
     package var models: [String]
+    /// The store's encoder; nil where there is no store.
+    package var encoder: String?
     package var supervisor: ProcessIdentity
     package var processes: [Member]
 
     enum CodingKeys: String, CodingKey {
-        case version, tenant, model, models, supervisor, processes
+        case version, tenant, model, models, encoder, supervisor, processes
         case gatewayURL = "gateway_url"
         case monitorURL = "monitor_url"
         case apiKey = "api_key"
@@ -50,7 +52,7 @@ package struct ClusterFile: Codable, Sendable, Equatable {
 
     package init(
         gatewayURL: String?, monitorURL: String?, apiKey: String?, tenant: String, model: String, modelPath: String,
-        models: [String], supervisor: ProcessIdentity, processes: [Member]
+        models: [String], encoder: String? = nil, supervisor: ProcessIdentity, processes: [Member]
     ) {
         self.gatewayURL = gatewayURL
         self.monitorURL = monitorURL
@@ -59,6 +61,7 @@ package struct ClusterFile: Codable, Sendable, Equatable {
         self.model = model
         self.modelPath = modelPath
         self.models = models
+        self.encoder = encoder
         self.supervisor = supervisor
         self.processes = processes
     }

@@ -1,5 +1,6 @@
 import Foundation
 import ModelRegistry
+import Wire
 
 #if canImport(Glibc)
 import Glibc
@@ -34,6 +35,7 @@ struct ClusterStarter: Sendable {
             )
         }
         close(lock)
+        try checkPorts()
         for stale in [home.clusterFile, home.stateFile] { unlink(stale) }
         try AtomicFile.write(json: settings, to: home.settingsFile)
         let log = try home.openLog("supervisor")
@@ -78,6 +80,17 @@ struct ClusterStarter: Sendable {
             try await Task.sleep(for: .milliseconds(25))
         }
         throw CommandError(.timedOut, "the cluster did not start within \(Self.startDeadline)")
+    }
+
+    /// A port that is taken is named before anything is started.
+    private func checkPorts() throws {
+        guard !settings.shardsOnly else { return }
+        for (flag, port) in [("--gateway-port", settings.gatewayPort), ("--monitor-port", settings.monitorPort)]
+        where port != 0 {
+            guard let problem = ListenCheck.problem(host: settings.host, port: port) else { continue }
+            throw CommandError(
+                .startFailed, "\(problem.isAboutPort ? flag : "--host"): \(problem)", cause: problem)
+        }
     }
 
     private func checkExecutables() throws {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Logging
+import NIOCore
 import Wire
 import WireProtocols
 
@@ -54,7 +55,7 @@ struct ClusterReport: Encodable, Sendable {
 
     struct Model: Encodable, Sendable {
         var name: String
-        /// "loaded", "loading", "not loaded", "unloading", "failed".
+        /// "loaded", "loading", "not loaded", "unloading", "failed"; "unknown" while the head does not answer.
         var state: String
         /// What it counts against the memory budget while it is loaded.
         var bytes: UInt64
@@ -66,6 +67,12 @@ struct ClusterReport: Encodable, Sendable {
             case name, state, bytes, problem
             case runningSequences = "running_sequences"
             case waitingSequences = "waiting_sequences"
+        }
+
+        /// One of which nothing is known but the name.
+        init(unknown name: String) {
+            self.name = name
+            (state, bytes, runningSequences, waitingSequences, problem) = ("unknown", 0, 0, 0, "")
         }
 
         init(_ description: Fathom_Shard_V1_ModelDescription) {
@@ -94,6 +101,8 @@ struct ClusterReport: Encodable, Sendable {
     var stages: [Stage]
     /// What can be asked for, loaded or not.
     var models: [Model] = []
+    /// The store's encoder; nil where there is no store.
+    var encoder: String?
     /// 0: no bound.
     var memoryBudget: UInt64 = 0
     var runningSequences: Int
@@ -102,7 +111,7 @@ struct ClusterReport: Encodable, Sendable {
     var kvBlocksTotal: Int
 
     enum CodingKeys: String, CodingKey {
-        case ready, model, models, processes, stages
+        case ready, model, models, encoder, processes, stages
         case memoryBudget = "memory_budget_bytes"
         case gatewayURL = "gateway_url"
         case monitorURL = "monitor_url"
@@ -122,12 +131,12 @@ struct ClusterReport: Encodable, Sendable {
                 name: member.name, pid: member.pid, address: member.address, restarts: member.restarts,
                 health: "no answer", reason: "")
             if member.kind == "gateway" {
-                let status = try await GatewayClient.with(baseURL: "http://" + member.address, apiKey: nil) {
-                    await $0.status(of: "/readyz")
+                let answer = try await GatewayClient.with(baseURL: "http://" + member.address, apiKey: nil) {
+                    await $0.answer(of: "/readyz")
                 }
-                isReady = status == 200
-                process.health = status == nil ? "no answer" : isReady ? "serving" : "not serving"
-                process.reason = status == 503 ? "no token went through all stages lately" : ""
+                isReady = answer?.status == 200
+                process.health = answer == nil ? "no answer" : isReady ? "serving" : "not serving"
+                process.reason = isReady ? "" : answer.flatMap { Readiness.reason(in: $0.body) } ?? ""
             } else {
                 (process.health, process.reason) = await HealthProbe.check(
                     host: member.host, port: member.port, timeout: .seconds(2), logger: logger)
@@ -138,6 +147,9 @@ struct ClusterReport: Encodable, Sendable {
             ready: isReady && processes.allSatisfy { $0.health == "serving" }, model: cluster.model,
             gatewayURL: cluster.gatewayURL, monitorURL: cluster.monitorURL, processes: processes, stages: [],
             runningSequences: 0, waitingSequences: 0, kvBlocksUsed: 0, kvBlocksTotal: 0)
+        report.encoder = cluster.encoder
+        // What the head says replaces these; while it does not answer, they are named all the same.
+        report.models = cluster.models.map { Model(unknown: $0) }
         if let head = cluster.processes.first(where: { $0.name == "shard-0" }) {
             await report.describe(head, logger: logger)
         }
@@ -185,35 +197,51 @@ struct ClusterReport: Encodable, Sendable {
             text += "\nsequences: \(runningSequences) running, \(waitingSequences) waiting; "
             text += "KV cache: \(kvBlocksUsed) of \(kvBlocksTotal) blocks\n"
         }
-        if models.isEmpty {
-            text += "\nmodel: \(model)\n"
-        } else {
-            var table = TextTable(header: ["MODEL", "STATE", "MEMORY", "RUNNING", "WAITING"])
-            for model in models {
-                let problem = model.problem.isEmpty ? "" : " (\(model.problem))"
-                table.add([
-                    model.name, model.state + problem, ByteText.format(Int64(clamping: model.bytes)),
-                    String(model.runningSequences), String(model.waitingSequences),
-                ])
-            }
-            text += "\n" + table.text
-            if memoryBudget > 0 { text += "memory budget: \(ByteText.format(Int64(clamping: memoryBudget)))\n" }
-            text += "\n"
+        var modelTable = TextTable(header: ["MODEL", "STATE", "MEMORY", "RUNNING", "WAITING"])
+        for model in models {
+            let problem = model.problem.isEmpty ? "" : " (\(model.problem))"
+            modelTable.add([
+                model.name, model.state + problem, ByteText.format(Int64(clamping: model.bytes)),
+                String(model.runningSequences), String(model.waitingSequences),
+            ])
         }
+        text += "\n" + modelTable.text
+        if let encoder { text += "encoder: \(encoder)\n" }
+        if memoryBudget > 0 { text += "memory budget: \(ByteText.format(Int64(clamping: memoryBudget)))\n" }
+        text += "\n"
         if let gatewayURL { text += "API:   \(gatewayURL)/v1\n" }
         if let monitorURL { text += "page:  \(monitorURL)\n" }
         return text + (ready ? "ready\n" : "not ready\n")
     }
 }
 
+/// What `/readyz` of a gateway says.
+private struct Readiness: Decodable {
+    struct Parts: Decodable {
+        struct Inference: Decodable {
+            var reason: String?
+        }
+        var inference: Inference?
+    }
+    var parts: Parts?
+
+    /// Why the cluster is not ready; nil where the answer does not say.
+    static func reason(in body: ByteBuffer) -> String? {
+        (try? JSONDecoder().decode(Readiness.self, from: Data(body.readableBytesView)))?.parts?.inference?.reason
+    }
+}
+
 /// Asks a process how it is.
 enum HealthProbe {
+    /// - Parameter tls: nil: plaintext.
     /// - Returns: "serving", "not serving" or "no answer", and why.
     static func check(
-        host: String, port: Int, timeout: Duration, logger: Logger
+        host: String, port: Int, tls: WireTLSConfiguration? = nil, timeout: Duration, logger: Logger
     ) async -> (health: String, reason: String) {
+        var configuration = WireClientConfiguration(connectTimeout: timeout)
+        configuration.tls = tls
         let client = WireClient(
-            target: .address(host: host, port: port), configuration: .init(connectTimeout: timeout), logger: logger)
+            target: .address(host: host, port: port), configuration: configuration, logger: logger)
         let result: (String, String)
         do {
             let answer = try await client.unary(HealthService.check, .init(), options: CallOptions(timeout: timeout))

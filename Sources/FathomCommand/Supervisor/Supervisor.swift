@@ -35,6 +35,10 @@ package final class Supervisor {
         var httpPort: Int?
         var hasListened = false
         var restarts = 0
+        /// Size of its log when it was started last: what is before is of earlier runs.
+        var logOffset: UInt64 = 0
+        /// Whether it was ended because it did not listen in time.
+        var wasTooSlow = false
     }
 
     private let home: HomeDirectory
@@ -123,6 +127,8 @@ package final class Supervisor {
             unlink(home.readyFile(child.plan.name))
             let log = try home.openLog(child.plan.name)
             defer { close(log) }
+            children[index].logOffset = LogTail.size(of: home.logFile(child.plan.name))
+            children[index].wasTooSlow = false
             let spawner = ProcessSpawner(
                 executable: launcher,
                 arguments: ChildLauncher.arguments(
@@ -158,6 +164,7 @@ package final class Supervisor {
                 children[index].hasListened = true
             } else if child.startedAt.duration(to: .now) > Self.startDeadline {
                 // One that hangs is ended, and then treated like one that died.
+                children[index].wasTooSlow = true
                 kill(identity.pid, SIGKILL)
             }
         }
@@ -172,16 +179,32 @@ package final class Supervisor {
             children[index].identity = nil
             children[index].announcement = nil
             let name = child.plan.name
-            let exitStatus = ProcessSpawner.exitStatus(status)
+            let end = describeEnd(of: child, ProcessSpawner.exitStatus(status))
             guard child.hasListened else {
-                throw CommandError(
-                    .startFailed,
-                    "\(name) did not start: " + LogTail.reason(in: home.logFile(name), exitStatus: exitStatus))
+                throw CommandError(.startFailed, "\(name) did not start: \(end)\nIts log is \(home.logFile(name)).")
             }
-            let delay = children[index].policy.delay(afterLifetime: child.startedAt.duration(to: .now))
+            let delay = children[index].policy.delay(
+                afterLifetime: child.startedAt.duration(to: .now), hasServed: hasServed(child, identity))
             children[index].dueAt = .now + delay
-            note("\(name) ended with status \(exitStatus), starts again in \(delay)")
+            note("\(name) starts again in \(delay): \(end)")
         }
+    }
+
+    /// Why a child ended: in its own words, or what the system says and the end of its log.
+    private func describeEnd(of child: Child, _ exitStatus: Int32) -> String {
+        let log = home.logFile(child.plan.name)
+        if child.wasTooSlow { return "it did not listen within \(Self.startDeadline)" }
+        if let error = LogTail.lastError(of: log, after: child.logOffset) { return error }
+        let end = "it \(ExitText.format(exitStatus))"
+        // A signal from outside explains itself; whoever ends by himself without a reason may have said something.
+        guard exitStatus <= 128 else { return end }
+        return "\(end), and said last:\n" + LogTail.lines(of: log, after: child.logOffset, count: 8)
+    }
+
+    /// Whether a child that ended was able to do its work before; it says so in its ready file.
+    private func hasServed(_ child: Child, _ identity: ProcessIdentity) -> Bool {
+        let said = AtomicFile.read(ReadyAnnouncement.self, from: home.readyFile(child.plan.name))
+        return said?.pid == identity.pid && said?.served == true
     }
 
     /// How long nothing is due. While somebody is starting, its ready file is looked for often.
@@ -239,6 +262,7 @@ package final class Supervisor {
             apiKey: apiKey, tenant: DefaultKey.tenant, model: settings.models[0].name,
             modelPath: settings.models[0].path,
             models: settings.models.map(\.name),
+            encoder: settings.shardsOnly ? nil : URL(fileURLWithPath: settings.encoderPath).lastPathComponent,
             supervisor: identity,
             processes: children.map { child in
                 ClusterFile.Member(

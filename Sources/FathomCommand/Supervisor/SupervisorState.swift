@@ -21,15 +21,17 @@ package struct SupervisorState: Codable, Sendable, Equatable {
     package var children: [ProcessIdentity]
 }
 
-/// What a service writes when it listens.
+/// What a service writes when it listens, and again when it serves for the first time.
 struct ReadyAnnouncement: Codable, Sendable, Equatable {
     var host: String
     var port: Int
     var pid: Int32
     var httpPort: Int?
+    /// True once it was able to do its work.
+    var served: Bool?
 
     enum CodingKeys: String, CodingKey {
-        case host, port, pid
+        case host, port, pid, served
         case httpPort = "http_port"
     }
 }

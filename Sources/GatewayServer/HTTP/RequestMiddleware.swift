@@ -10,7 +10,7 @@ struct RequestMiddleware: RouterMiddleware {
     typealias Context = GatewayContext
 
     /// The routes that need no key: they tell nothing of any tenant.
-    static let openPaths: Set<String> = ["/livez", "/readyz", "/health", "/metrics"]
+    static let openPaths: Set<String> = ["/livez", "/readyz", "/readyz/gateway", "/health", "/metrics"]
 
     let keys: KeyStore
     let limiter: RequestLimiter

@@ -28,6 +28,7 @@ package final class ReadinessMonitor: Service, Sendable {
         var group: Fathom_Shard_V1_DescribeResponse?
         var answeredAt: ContinuousClock.Instant?
         var failure: String?
+        var isShuttingDown = false
     }
 
     private let inference: InferenceClient
@@ -68,13 +69,21 @@ package final class ReadinessMonitor: Service, Sendable {
                 try? await Task.sleep(for: self.interval)
             }
         }
+        state.withLock { $0.isShuttingDown = true }
     }
+
+    /// Whether the gateway takes no further requests.
+    package var isShuttingDown: Bool { state.withLock { $0.isShuttingDown } }
 
     /// Looks at the head once.
     func poll() async {
         do {
             let group = try await inference.describe(timeout: timeout)
-            state.withLock { $0 = State(group: group, answeredAt: .now, failure: nil) }
+            state.withLock { state in
+                state.group = group
+                state.answeredAt = .now
+                state.failure = nil
+            }
         } catch {
             let code = (error as? RPCError)?.code
             state.withLock { state in

@@ -4,7 +4,7 @@ import Identity
 import NIOCore
 import WireProtocols
 
-/// `/livez`, `/readyz` and its other name `/health`, `/metrics`, and `/v1/models`.
+/// `/livez`, `/readyz` and its other name `/health`, `/readyz/gateway`, `/metrics`, and `/v1/models`.
 struct OperationalRoutes: Sendable {
     /// The encoder that the store brings.
     static let embeddingModel = "all-minilm-l6-v2"
@@ -15,17 +15,29 @@ struct OperationalRoutes: Sendable {
     /// Whether there is a store, which brings the embedding model.
     let hasStore: Bool
 
-    func add(to router: Router<GatewayContext>) {
+    /// What needs no key and says nothing of any tenant.
+    func addProbes(to router: Router<GatewayContext>) {
         router.get("/livez") { _, _ in Response.json(["status": "alive"]) }
         router.get("/readyz") { _, _ in readyz() }
         // What other model servers call it.
         router.get("/health") { _, _ in readyz() }
+        // Of this gateway alone, for load balancers: while the shards are away it still serves files and embeddings, and
+        // answers the rest with 503 and Retry-After. Taken out for their sake, it could not even say that.
+        router.get("/readyz/gateway") { _, _ in
+            let isEnding = readiness.isShuttingDown
+            return Response.json(
+                ["status": isEnding ? "shutting_down" : "ready"], status: isEnding ? .serviceUnavailable : .ok)
+        }
         router.get("/metrics") { _, _ in
             var headers = HTTPFields()
             headers[.contentType] = "text/plain; version=0.0.4; charset=utf-8"
             return Response(
                 status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(string: metrics.prometheusText())))
         }
+    }
+
+    func add(to router: Router<GatewayContext>) {
+        addProbes(to: router)
         router.get("/v1/models") { _, _ in
             Response.json(["object": "list", "data": .array(models())])
         }

@@ -19,14 +19,14 @@ extension ClusterCount {
     /// False for the routes that only machines ask.
     static func isUserRequest(_ sample: MetricSample) -> Bool {
         let route = sample.label("route") ?? ""
-        return !["/livez", "/readyz", "/health", "/metrics"].contains { route.hasSuffix($0) }
+        return !["/livez", "/readyz", "/readyz/gateway", "/health", "/metrics"].contains { route.hasSuffix($0) }
     }
 }
 
 extension ClusterMember {
     /// Used share of its KV cache, 0...1; nil for what has none.
     package var kvCacheUse: Double? {
-        guard let used = total("fathom_shard_kv_blocks_used"), let all = total("fathom_shard_kv_blocks_total"), all > 0
+        guard let used = total("fathom_shard_kv_blocks_used"), let all = total("fathom_shard_kv_blocks"), all > 0
         else { return nil }
         return min(max(used / all, 0), 1)
     }

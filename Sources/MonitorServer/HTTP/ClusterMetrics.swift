@@ -2,7 +2,8 @@ import ServiceSupport
 import WireProtocols
 
 /// The Prometheus text of the whole cluster: one scrape of the monitor sees everybody. Each series carries the labels
-/// `instance` and `kind` of the process that measured it.
+/// `member` and `kind` of the process that measured it. Not `instance`: that name is Prometheus' own, for the address it
+/// scraped, and it would rename ours.
 enum ClusterMetrics {
     /// Members that are not online are left out: their numbers are no longer true. `fathom_monitor_member_up` says so.
     static func text(_ model: ClusterModel, now: Int64, own: MetricsRegistry) -> String {
@@ -30,7 +31,7 @@ enum ClusterMetrics {
     }
 
     private static func identityLabels(_ member: ClusterMember) -> [MetricSample.Label] {
-        [.init("instance", member.key), .init("kind", member.identity.kind)]
+        [.init("member", member.key), .init("kind", member.identity.kind)]
     }
 
     /// As Prometheus itself does, a label of the process with the same name is kept under `exported_…`.

@@ -5,6 +5,7 @@ import NIOCore
 import ServiceLifecycle
 import ServiceSupport
 import Synchronization
+import Wire
 
 /// The HTTP server of the page, bound to its own port.
 final class MonitorHTTPServer: Service {
@@ -13,14 +14,18 @@ final class MonitorHTTPServer: Service {
 
     private let configuration: MonitorConfiguration
     private let routes: MonitorRoutes
+    private let settings: ServiceConfiguration
     private let logger: Logger
     private let ports: AsyncStream<Int>
     private let portsContinuation: AsyncStream<Int>.Continuation
     private let isListening = Mutex(false)
 
-    init(_ configuration: MonitorConfiguration, routes: MonitorRoutes, logger: Logger) {
+    init(
+        _ configuration: MonitorConfiguration, routes: MonitorRoutes, settings: ServiceConfiguration, logger: Logger
+    ) {
         self.configuration = configuration
         self.routes = routes
+        self.settings = settings
         self.logger = logger
         (ports, portsContinuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
@@ -48,9 +53,12 @@ final class MonitorHTTPServer: Service {
         do {
             try await application.run()
         } catch  where !isListening.withLock({ $0 }) {
-            let address = "\(configuration.httpHost):\(configuration.httpPort)"
-            throw ConfigurationError(
-                .invalidValue, "--http-port: \(address) cannot be bound: \(error)", cause: error)
+            let (host, port) = (configuration.httpHost, configuration.httpPort)
+            guard let cause = ListenError(host: host, port: port, error: error) else {
+                throw ConfigurationError(
+                    .invalidValue, "--http-port: \(host):\(port) cannot be listened on: \(error)", cause: error)
+            }
+            throw settings.cannotListen(cause, hostKey: "http-host", portKey: "http-port")
         }
     }
 }

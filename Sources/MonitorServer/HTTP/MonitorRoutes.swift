@@ -12,18 +12,26 @@ import ServiceSupport
 /// - `GET /api/members/{key}/history?since=…&metric=NAME`: rows of one member's counters and gauges.
 /// - `GET /metrics`: Prometheus text of all members and of the monitor itself.
 /// - `GET /livez`: 200 while the process answers at all.
+///
+/// A request for a host that is not this monitor's is answered with 421, see ``AllowedHosts``.
 package struct MonitorRoutes: Sendable {
     let state: ClusterState
     let metrics: MetricsRegistry
+    let hosts: AllowedHosts
 
-    package init(state: ClusterState, metrics: MetricsRegistry) {
+    package init(
+        state: ClusterState, metrics: MetricsRegistry,
+        hosts: AllowedHosts = AllowedHosts(boundHost: "127.0.0.1", names: [])
+    ) {
         self.state = state
         self.metrics = metrics
+        self.hosts = hosts
     }
 
     /// The router with all routes.
     package func router() -> Router<BasicRequestContext> {
         let router = Router()
+        router.add(middleware: AllowedHostsMiddleware(hosts: hosts))
         router.get("/") { _, _ in Self.page() }
         router.get("/livez") { _, _ in Self.response("ok\n", type: "text/plain; charset=utf-8") }
         router.get("/metrics") { _, _ in

@@ -41,6 +41,9 @@ package struct CommonOptions: ParsableArguments {
     @Option(name: .customLong("drain-timeout"), help: "Longest wait for work in flight at shutdown, such as 20s.")
     package var drainTimeout: String?
 
+    @Flag(name: .customLong("print-settings"), help: "Print every setting and its bounds as JSON, and exit.")
+    package var printsSettings = false
+
     package init() {}
 
     /// The options of a command line; for those who hold no command of their own, such as tests. (The memberwise

@@ -15,6 +15,9 @@ package struct ServiceConfiguration: Sendable {
 
     private let sources: [Source]
     private let knownKeys: Set<String>
+    private let bounds = SettingRecorder()
+    /// Whether nothing was configured and only the bounds are of interest, see ``init(describing:options:flags:fileOnlyKeys:)``.
+    private let isDescription: Bool
 
     private struct Source: Sendable {
         let snapshot: any ConfigSnapshot
@@ -47,12 +50,38 @@ package struct ServiceConfiguration: Sendable {
         let keys = Set(allFlags.keys + fileOnlyKeys)
         self.service = service
         knownKeys = keys
+        isDescription = false
         var sources = [Self.flagSource(allFlags), Self.environmentSource(service, environment)]
         if let path = options.config, !path.isEmpty {
             sources.append(try Self.fileSource(path: path, service: service, knownKeys: keys))
         }
         self.sources = sources
         common = try CommonConfiguration(self, defaultPort: defaultPort)
+    }
+
+    /// A configuration in which nothing is set, for reading once what bounds its settings have: whoever reads a setting
+    /// states them. What is needed counts as given.
+    package init(
+        describing service: String, options: CommonOptions, flags: ServiceFlags, fileOnlyKeys: [String] = [],
+        defaultPort: Int
+    ) throws {
+        self.service = service
+        knownKeys = Set(options.flags.merging(flags).keys + fileOnlyKeys)
+        isDescription = true
+        sources = []
+        common = try CommonConfiguration(self, defaultPort: defaultPort)
+    }
+
+    /// Every setting that the service knows, by key, with the bounds of those that were read so far.
+    package var descriptions: [SettingDescription] {
+        let read = bounds.descriptions
+        return knownKeys.sorted().map { read[$0] ?? SettingDescription(key: $0, kind: .text) }
+    }
+
+    /// Where the value of a setting comes from, in the user's terms: "--port", "FATHOM_SHARD_PORT", "shard.yaml: port".
+    /// The flag's name when nothing sets it.
+    package func origin(of key: String) -> String {
+        (try? find(key)).flatMap { $0?.origin } ?? "--\(key)"
     }
 
     /// Text, or nil when not set.
@@ -68,6 +97,7 @@ package struct ServiceConfiguration: Sendable {
     /// Text without which the service cannot start. `hint` completes "needed: …" in the message.
     package func requiredString(_ key: String, hint: String) throws -> String {
         guard let found = try find(key) else {
+            if isDescription { return key }
             let variable = Self.environmentVariable(service, key)
             throw ConfigurationError(.missingValue, "--\(key) (or \(variable)) is needed: \(hint)")
         }
@@ -79,12 +109,14 @@ package struct ServiceConfiguration: Sendable {
         _ key: String, default defaultValue: Choice
     ) throws -> Choice where Choice.RawValue == String {
         let expected = "one of " + Choice.allCases.map(\.rawValue).joined(separator: ", ")
+        bounds.note(SettingDescription(key: key, kind: .choice, choices: Choice.allCases.map(\.rawValue)))
         return try parsed(key, expected: expected) { Choice(rawValue: $0) } ?? defaultValue
     }
 
     /// A whole number in `range`, or nil when not set. Underscores between digits are allowed, as in Swift.
     package func int(_ key: String, in range: ClosedRange<Int> = Int.min...Int.max) throws -> Int? {
-        try parsed(key, expected: "a whole number" + Self.text(of: range)) { text in
+        bounds.note(SettingDescription(integer: key, in: range))
+        return try parsed(key, expected: "a whole number" + Self.text(of: range)) { text in
             Int(text.replacing("_", with: "")).flatMap { range.contains($0) ? $0 : nil }
         }
     }
@@ -101,6 +133,8 @@ package struct ServiceConfiguration: Sendable {
         _ key: String, default defaultValue: Double, in range: ClosedRange<Double>
     ) throws -> Double {
         let expected = "a number in \(range.lowerBound)...\(range.upperBound)"
+        bounds.note(
+            SettingDescription(key: key, kind: .number, minimum: range.lowerBound, maximum: range.upperBound))
         return try parsed(key, expected: expected) { text in
             Double(text).flatMap { range.contains($0) ? $0 : nil }
         } ?? defaultValue
@@ -108,7 +142,8 @@ package struct ServiceConfiguration: Sendable {
 
     /// A switch: true/false, yes/no, on/off, 1/0.
     package func bool(_ key: String, default defaultValue: Bool) throws -> Bool {
-        try parsed(key, expected: "true or false") { text in
+        bounds.note(SettingDescription(key: key, kind: .boolean))
+        return try parsed(key, expected: "true or false") { text in
             switch text.lowercased() {
             case "true", "yes", "on", "1": true
             case "false", "no", "off", "0": false
@@ -122,6 +157,10 @@ package struct ServiceConfiguration: Sendable {
         _ key: String, default defaultValue: Duration, in range: ClosedRange<Duration> = .zero...(.seconds(86_400))
     ) throws -> Duration {
         let expected = "a duration such as 500ms, 20s, 5m or 1h, in \(range.lowerBound)...\(range.upperBound)"
+        bounds.note(
+            SettingDescription(
+                key: key, kind: .seconds, minimum: range.lowerBound / .seconds(1),
+                maximum: range.upperBound / .seconds(1)))
         return try parsed(key, expected: expected) { text in
             Self.duration(parsing: text).flatMap { range.contains($0) ? $0 : nil }
         } ?? defaultValue
@@ -131,6 +170,7 @@ package struct ServiceConfiguration: Sendable {
     /// sequence. Empty when not set.
     package func strings(_ key: String) throws -> [String] {
         precondition(knownKeys.contains(key), "setting \(key) was not declared for \(service)")
+        bounds.note(SettingDescription(key: key, kind: .list))
         for source in sources {
             if let list = try? source.snapshot.value(forKey: source.absoluteKey(key), type: .stringArray).value,
                 case .stringArray(let items) = list.content

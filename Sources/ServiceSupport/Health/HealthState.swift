@@ -16,20 +16,41 @@ package final class HealthState: Sendable {
         }
     }
 
-    private let state: Mutex<Health>
+    private struct State {
+        var health = Health(serving: false, reason: "starting")
+        var hasServed = false
+        var onFirstServing: (@Sendable () -> Void)?
+    }
+
+    private let state = Mutex(State())
 
     /// Starts as not serving, with the reason "starting".
-    package init() {
-        state = Mutex(Health(serving: false, reason: "starting"))
-    }
+    package init() {}
 
     /// Replaces the state.
     package func set(serving: Bool, reason: String = "") {
-        state.withLock { $0 = Health(serving: serving, reason: reason) }
+        let first = state.withLock { state -> (@Sendable () -> Void)? in
+            state.health = Health(serving: serving, reason: reason)
+            guard serving, !state.hasServed else { return nil }
+            state.hasServed = true
+            defer { state.onFirstServing = nil }
+            return state.onFirstServing
+        }
+        first?()
     }
 
     /// The state now.
     package var current: Health {
-        state.withLock { $0 }
+        state.withLock { $0.health }
+    }
+
+    /// Whether the process was able to do its work at some time.
+    package var hasServed: Bool {
+        state.withLock { $0.hasServed }
+    }
+
+    /// Calls `action` when the process serves for the first time, on the thread of whoever says so.
+    package func onFirstServing(_ action: @escaping @Sendable () -> Void) {
+        state.withLock { $0.onFirstServing = action }
     }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import ServiceLifecycle
+import Synchronization
 import Wire
 
 /// What every process of the cluster is made of: settings, loggers, metrics, health and identity, and the services
@@ -20,6 +21,15 @@ package final class ServiceProcess: Sendable {
     package let logging: LoggingBootstrap
     package let logger: Logger
 
+    /// What the ready file says once the process listens.
+    private struct Announcement {
+        var host: String
+        var port: Int
+        var extra: [String: Int]
+    }
+
+    private let announcement = Mutex<Announcement?>(nil)
+
     /// Registers the process metrics; starts nothing.
     package init(_ configuration: ServiceConfiguration) {
         self.configuration = configuration
@@ -29,6 +39,11 @@ package final class ServiceProcess: Sendable {
             service: configuration.service, instance: common.instance, level: common.logLevel)
         logger = logging.logger(configuration.service)
         ProcessMetrics.register(in: metrics, startedAt: identity.startedAt)
+        health.onFirstServing { [weak self] in
+            // A file that cannot be written now could be written when the process began to listen; that it served is
+            // only a help to whoever restarts it.
+            try? self?.announcement.withLock { try $0.map { try self?.writeReadyFile($0) } }
+        }
     }
 
     /// File descriptors the process may have open.
@@ -68,16 +83,24 @@ package final class ServiceProcess: Sendable {
     /// and logs. Servers that are not wire servers call it themselves.
     package func announceListening(host: String, port: Int, extra: [String: Int] = [:]) throws {
         identity.address = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-        if let path = configuration.common.readyFilePath {
-            do {
-                try ReadyFile.write(to: path, host: host, port: port, extra: extra)
-            } catch {
-                throw ConfigurationError(
-                    .invalidValue, "--ready-file \(path): cannot be written: \(error.localizedDescription)",
-                    cause: error)
-            }
+        try announcement.withLock { current in
+            let new = Announcement(host: host, port: port, extra: extra)
+            current = new
+            try writeReadyFile(new)
         }
         logger.info("Listening", metadata: ["address": "\(identity.address)"])
+    }
+
+    private func writeReadyFile(_ announcement: Announcement) throws {
+        guard let path = configuration.common.readyFilePath else { return }
+        do {
+            try ReadyFile.write(
+                to: path, host: announcement.host, port: announcement.port, hasServed: health.hasServed,
+                extra: announcement.extra)
+        } catch {
+            throw ConfigurationError(
+                .invalidValue, "--ready-file \(path): cannot be written: \(error.localizedDescription)", cause: error)
+        }
     }
 
     /// Runs `services` until SIGTERM, SIGINT or the first failure. Reports to the monitor, if one is configured, from
@@ -93,7 +116,21 @@ package final class ServiceProcess: Sendable {
         all += services
         // Last started, first told to stop: the health says so before anything stops taking requests.
         all.append(DrainMarker(health: health, logger: logger))
-        try await ServiceRunner.run(services: all, logger: logger, drainTimeout: configuration.common.drainTimeout)
+        do {
+            try await ServiceRunner.run(services: all, logger: logger, drainTimeout: configuration.common.drainTimeout)
+        } catch {
+            throw addressError(error) ?? error
+        }
+    }
+
+    /// The error for an address that cannot be listened on, naming the setting that holds it; nil for other errors.
+    private func addressError(_ error: any Error) -> ConfigurationError? {
+        var cause = error
+        while let next = (cause as? RPCError)?.cause { cause = next }
+        let common = configuration.common
+        return ListenError(host: common.host, port: common.port, error: cause).map {
+            configuration.cannotListen($0, hostKey: "host", portKey: "port")
+        }
     }
 }
 

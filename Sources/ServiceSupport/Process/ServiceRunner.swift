@@ -17,15 +17,25 @@ package enum ServiceRunner {
     ///   - flags: the service's own flags.
     ///   - fileOnlyKeys: settings without a flag.
     ///   - defaultPort: the port when nothing sets one.
+    ///   - describe: reads all settings of the service once; for `--print-settings`.
     ///   - assemble: makes the services from the process, in the order in which they start. It may take as long as
     ///     loading a model takes; SIGTERM during that time ends the process at once, there is nothing to drain yet.
     package static func main(
         _ service: String, options: CommonOptions, flags: ServiceFlags, fileOnlyKeys: [String] = [],
-        defaultPort: Int, assemble: (ServiceProcess) async throws -> [any Service]
+        defaultPort: Int, describe: (ServiceConfiguration) throws -> Void,
+        assemble: (ServiceProcess) async throws -> [any Service]
     ) async throws {
         // A peer that closes its connection must give an error to one write, not end the process.
         signal(SIGPIPE, SIG_IGN)
         do {
+            if options.printsSettings {
+                let configuration = try ServiceConfiguration(
+                    describing: service, options: options, flags: flags, fileOnlyKeys: fileOnlyKeys,
+                    defaultPort: defaultPort)
+                try describe(configuration)
+                try printSettings(configuration)
+                return
+            }
             let configuration = try ServiceConfiguration(
                 service: service, options: options, flags: flags, fileOnlyKeys: fileOnlyKeys, defaultPort: defaultPort)
             let process = ServiceProcess(configuration)
@@ -57,6 +67,17 @@ package enum ServiceRunner {
             logger: quiet(logger))
         configuration.maximumGracefulShutdownDuration = drainTimeout
         try await ServiceGroup(configuration: configuration).run()
+    }
+
+    private static func printSettings(_ configuration: ServiceConfiguration) throws {
+        struct Document: Encodable {
+            var service: String
+            var settings: [SettingDescription]
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        let document = Document(service: configuration.service, settings: configuration.descriptions)
+        FileHandle.standardOutput.write(try encoder.encode(document) + Data("\n".utf8))
     }
 
     /// The message of an error on one line; errors of this project carry their own words.

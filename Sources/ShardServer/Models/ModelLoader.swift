@@ -30,8 +30,9 @@ package struct ModelLoader: Sendable {
         let blocks = configuration.kvBlockCount ?? defaultBlockCount(of: model)
         let ranges = try layerRanges(weights)
         let byteCounts = try ranges.map { layers in
-            try StageFootprint(weights, layers: layers, configuration: stageConfiguration(kvBlockCount: blocks))
-                .byteCount
+            try StageFootprint(
+                weights, layers: layers, configuration: stageConfiguration(of: model, kvBlockCount: blocks)
+            ).byteCount
         }
         return ModelCard(
             name: specification.name, path: specification.path,
@@ -51,14 +52,26 @@ package struct ModelLoader: Sendable {
         guard try ModelIdentity(weights.source).digest == card.digest else { throw ModelFileChanged() }
         try configuration.verification.check(weights.source)
         let stage = try TransformerStage(
-            weights, layers: card.layers, configuration: stageConfiguration(kvBlockCount: card.kvBlockCount))
+            weights, layers: card.layers,
+            configuration: stageConfiguration(of: weights.model, kvBlockCount: card.kvBlockCount))
         return (weights, stage)
     }
 
-    private func stageConfiguration(kvBlockCount: Int) -> StageConfiguration {
+    private func stageConfiguration(of model: ModelConfiguration, kvBlockCount: Int) -> StageConfiguration {
         StageConfiguration(
             threads: configuration.threads, kvBlockCount: kvBlockCount,
-            maxBatchedTokens: configuration.maxBatchedTokens, kvType: configuration.kvType)
+            maxBatchedTokens: maxBatchedTokens(of: model, kvBlockCount: kvBlockCount), kvType: configuration.kvType)
+    }
+
+    /// The most tokens of a step: what was asked for, but no more than there can be. Each takes a position of the KV
+    /// cache, and between two stages the hidden states of all of them are one frame.
+    private func maxBatchedTokens(of model: ModelConfiguration, kvBlockCount: Int) -> Int {
+        var tokens = min(configuration.maxBatchedTokens, kvBlockCount * TransformerStage.kvBlockSize)
+        if configuration.stageCount > 1 {
+            tokens = min(
+                tokens, WirePipelineLink.maxHiddenByteCount / max(1, model.modelWidth * MemoryLayout<Float>.stride))
+        }
+        return max(1, tokens)
     }
 
     /// The layers of all stages; only of this one where the configuration names them.

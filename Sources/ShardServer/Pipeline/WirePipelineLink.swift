@@ -61,7 +61,8 @@ package final class WirePipelineLink: PipelineLink {
     }
 
     /// Three quarters of a frame; the rest is for block tables and parameters.
-    package let maxHiddenByteCount = WireLimits().maxFrameBytes / 4 * 3
+    package static let maxHiddenByteCount = WireLimits().maxFrameBytes / 4 * 3
+    package let maxHiddenByteCount = WirePipelineLink.maxHiddenByteCount
 
     /// Whether there is a connection to the next stage, joined or not.
     package var isConnected: Bool { client.isConnected }

@@ -59,13 +59,16 @@ package struct ShardConfiguration: Sendable {
         models = try Self.models(settings)
         memoryBudget = try Self.memoryBudget(settings)
         stageCount = try settings.int("stages", default: 1, in: 1...64)
-        stageIndex = try settings.int("stage", default: 0, in: 0...(stageCount - 1))
+        stageIndex = try settings.int("stage", default: 0, in: 0...63)
+        guard stageIndex < stageCount else {
+            throw settings.invalid("stage", expected: "a whole number in 0...\(stageCount - 1)")
+        }
         next = try settings.target("next")
         threads = try settings.int(
             "threads", default: min(max(1, ProcessInfo.processInfo.activeProcessorCount), 256), in: 1...256)
         kvBlockCount = try settings.int("kv-blocks", in: 1...(1 << 24))
         kvType = try settings.choice("kv-type", default: .f16)
-        maxBatchedTokens = try settings.int("max-batched-tokens", default: 512, in: 1...8_192)
+        maxBatchedTokens = try settings.int("max-batched-tokens", default: 512, in: 1...(1 << 20))
         maxRunningSequences = try settings.int("max-running", default: 64, in: 1...4_096)
         maxWaitingSequences = try settings.int("max-waiting", default: 256, in: 1...65_536)
         reusesPrefixes = try settings.bool("prefix-cache", default: true)

@@ -74,7 +74,7 @@ final class EngineMetrics: Sendable {
             name: "fathom_shard_waiting_sequences", help: "Sequences that wait for KV cache.",
             value: \.waitingSequences),
         Series(name: "fathom_shard_kv_blocks_used", help: "KV cache blocks in use.", value: \.kvBlocksUsed),
-        Series(name: "fathom_shard_kv_blocks_total", help: "KV cache blocks.", value: \.kvBlocksTotal),
+        Series(name: "fathom_shard_kv_blocks", help: "KV cache blocks, used or not.", value: \.kvBlocksTotal),
         Series(
             name: "fathom_shard_kv_blocks_cached",
             help: "KV cache blocks whose content is known to the prefix cache.", value: \.kvBlocksCached),

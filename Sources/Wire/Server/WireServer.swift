@@ -107,8 +107,10 @@ package final class WireServer: Service {
                 }
                 .bind(host: configuration.host, port: configuration.port).get()
         } catch {
+            let (host, port) = (configuration.host, configuration.port)
             throw RPCError(
-                .unavailable, "\(configuration.host):\(configuration.port) cannot be bound", cause: error)
+                .unavailable, "\(host):\(port) cannot be bound",
+                cause: ListenError(host: host, port: port, error: error) ?? error)
         }
     }
 

@@ -13,16 +13,20 @@ package struct WireTLSConfiguration: Sendable, Equatable {
     /// Client: the name the server's certificate must hold, when it is not the host that is connected to. A
     /// certificate for the IP address that is connected to is accepted as well.
     package var serverName: String?
+    /// Client: whether the server's certificate must hold its name. Not for one that asks its own machine by loopback,
+    /// as a probe does; the chain must lead to a trust root all the same.
+    package var verifiesServerName: Bool
 
     package init(
         certificateChainPath: String? = nil, privateKeyPath: String? = nil, trustRootsPath: String? = nil,
-        requireClientCertificate: Bool = false, serverName: String? = nil
+        requireClientCertificate: Bool = false, serverName: String? = nil, verifiesServerName: Bool = true
     ) {
         self.certificateChainPath = certificateChainPath
         self.privateKeyPath = privateKeyPath
         self.trustRootsPath = trustRootsPath
         self.requireClientCertificate = requireClientCertificate
         self.serverName = serverName
+        self.verifiesServerName = verifiesServerName
     }
 
     /// - Throws: `RPCError` INVALID_ARGUMENT naming the file that cannot be used.
@@ -44,6 +48,7 @@ package struct WireTLSConfiguration: Sendable, Equatable {
             configuration.certificateChain = try certificates()
             configuration.privateKey = try privateKey()
         }
+        if !verifiesServerName { configuration.certificateVerification = .noHostnameVerification }
         return try context(&configuration)
     }
 

