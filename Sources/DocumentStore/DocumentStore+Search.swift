@@ -1,4 +1,5 @@
 import GRDB
+import RetrievalCore
 
 extension DocumentStore {
     /// Searches vector stores of a tenant; results are sorted by score, greatest first.
@@ -17,19 +18,20 @@ extension DocumentStore {
         try enterSearch()
         defer { leaveSearch() }
         let embeddings = request.mode == .lexical ? [] : try await embedder.embed(request.queries, isBackground: false)
-        let queries = request.queries.enumerated().map { index, text in
-            SearchPartition.Query(
-                text: text, embedding: embeddings.isEmpty ? nil : embeddings[index], usesTerms: request.mode != .vector)
-        }
-        // Deeper than asked for: fusing needs to see beyond the first page of either ranking, and duplicates fall away.
+        // Deeper than asked for: the best by both measures need not be among the first by either, and duplicates fall away.
         let depth = max(50, request.maxResults * 4)
-        let found = try await BlockingWork.run {
-            try Set(request.vectorStoreIDs).sorted().map { id in
-                try self.partition(id, of: tenantStore).candidates(queries, limit: depth)
+        let embedder = embedder
+        let rankings = try await BlockingWork.run {
+            let queries = request.queries.enumerated().map { index, text in
+                SearchPartition.Query(
+                    terms: request.mode == .vector ? [] : WordTokenizer.searchTerms(text),
+                    embedding: embeddings.isEmpty ? nil : embeddings[index])
+            }
+            return try Set(request.vectorStoreIDs).sorted().flatMap { id in
+                try self.partition(id, of: tenantStore).rank(queries, isRead: embedder.reads, depth: depth)
             }
         }
-        let byQuery = queries.indices.map { query in found.map { $0[query] } }
-        let ranked = SearchRanking.rank(byQuery, mode: request.mode).filter { $0.score >= request.scoreThreshold }
+        let ranked = SearchRanking.merge(rankings).filter { $0.score >= request.scoreThreshold }
         let hits = try await tenantStore.hits(ranked, limit: request.maxResults)
         try await tenantStore.touch(stores)
         return hits
@@ -38,7 +40,7 @@ extension DocumentStore {
 
 extension TenantStore {
     /// Reads ranked chunks until `limit` different ones are found. Those deleted in the meantime are passed over.
-    func hits(_ ranked: [(id: Int64, score: Double)], limit: Int) async throws -> [SearchHit] {
+    func hits(_ ranked: [RankedChunk], limit: Int) async throws -> [SearchHit] {
         try await read { db in
             let statement = try db.makeStatement(
                 sql: """
@@ -50,9 +52,9 @@ extension TenantStore {
                     """)
             var hits: [SearchHit] = []
             var seen: Set<[String]> = []
-            for (id, score) in ranked where hits.count < limit {
-                guard let row = try Row.fetchOne(statement, arguments: [id]) else { continue }
-                let hit = try SearchHit(row: row, score: score)
+            for chunk in ranked where hits.count < limit {
+                guard let row = try Row.fetchOne(statement, arguments: [chunk.id]) else { continue }
+                let hit = try SearchHit(row: row, score: chunk.score)
                 let identity = [hit.fileID, "\(hit.range)"]
                 if seen.insert(identity).inserted { hits.append(hit) }
             }

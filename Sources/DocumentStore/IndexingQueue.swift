@@ -151,8 +151,8 @@ final class IndexingQueue: Sendable {
         let chunks = try await BlockingWork.run {
             let text = try TextExtractor.extract(
                 content.bytes, filename: content.file.filename, contentType: content.file.contentType)
-            let chunker = try Chunker(
-                parameters: .init(maxTokens: job.maxChunkTokens, overlapTokens: job.overlapTokens))
+            let wanted = Chunker.Parameters(maxTokens: job.maxChunkTokens, overlapTokens: job.overlapTokens)
+            let chunker = try Chunker(parameters: IndexedText.chunking(wanted, for: embedder))
             return try chunker.chunks(of: text, maxChunks: maxChunks, tokenCount: embedder.tokenCount)
         }
         var indexed: [IndexedChunk] = []
@@ -162,7 +162,8 @@ final class IndexingQueue: Sendable {
             guard try await tenant.isWanted(job) else { return nil }
             let batch = chunks[start..<min(start + Self.embeddingBatch, chunks.count)]
             let vectors = try await embedder.embed(
-                batch.map { IndexedText.make(text: $0.text, headings: $0.headings) }, isBackground: true)
+                batch.map { try IndexedText.embedded(text: $0.text, headings: $0.headings, by: embedder) },
+                isBackground: true)
             guard vectors.count == batch.count, vectors.allSatisfy({ $0.count == embedder.dimension }) else {
                 throw StoreError(
                     code: .internalError,
