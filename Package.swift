@@ -87,8 +87,8 @@ let package = Package(
         library("Encoder", ["COpenBLAS", "ModelFiles", "Tensors", "Tokenization"]),
 
         // The store's insides.
-        library("RetrievalCore"),
         library("VectorIndex"),
+        library("RetrievalCore", ["VectorIndex"]),
         library("DocumentStore", ["RetrievalCore", "VectorIndex", crypto, grdb]),
 
         // RPC, identity, process assembly.
@@ -136,8 +136,8 @@ let package = Package(
             "FathomCommand",
             [
                 "Encoder", "Engine", "Identity", "InferenceCore", "Kernels", "ModelFiles", "ModelRegistry",
-                "ModelTools", "ServiceSupport", "Tokenization", "Transformer", "Wire", "WireProtocols", argumentParser,
-                asyncHTTPClient, crypto, logging, nioCore, nioHTTP1,
+                "ModelTools", "RetrievalCore", "ServiceSupport", "Tokenization", "Transformer", "VectorIndex", "Wire",
+                "WireProtocols", argumentParser, asyncHTTPClient, crypto, logging, nioCore, nioHTTP1,
             ]),
 
         executable("fathom", directory: "fathom", ["FathomCommand"]),
@@ -156,7 +156,7 @@ let package = Package(
         tests("Transformer", ["CKernels", "InferenceCore", "Kernels", "ModelFiles", "Tensors"]),
         tests("Engine", ["InferenceCore", "ModelFiles", "Transformer"]),
         tests("Encoder", ["ModelFiles", "Tokenization"]),
-        tests("RetrievalCore", []),
+        tests("RetrievalCore", ["VectorIndex"]),
         tests("VectorIndex", []),
         tests("DocumentStore", ["RetrievalCore", "VectorIndex"]),
         tests("Wire", [logging, nioCore, nioEmbedded, nioPosix, nioSSL, protobuf]),

@@ -1,4 +1,5 @@
 import GRDB
+import RetrievalCore
 
 extension DocumentStore {
     /// Times that a search is done again because what it found was replaced before it was read.
@@ -24,13 +25,9 @@ extension DocumentStore {
         try enterSearch()
         defer { leaveSearch() }
         let embeddings = request.mode == .lexical ? [] : try await embedder.embed(request.queries, isBackground: false)
-        let queries = request.queries.enumerated().map { index, text in
-            SearchPartition.Query(
-                text: text, embedding: embeddings.isEmpty ? nil : embeddings[index], usesTerms: request.mode != .vector)
-        }
         var found = TenantStore.Found()
         for _ in 0...Self.maxRepeats {
-            let ranked = try await rank(tenant, request, queries)
+            let ranked = try await rank(tenant, request, embeddings)
             found = try await tenant.hits(ranked, limit: request.maxResults)
             if !found.isStale { break }
         }
@@ -40,17 +37,22 @@ extension DocumentStore {
     }
 
     private func rank(
-        _ tenant: TenantStore, _ request: SearchRequest, _ queries: [SearchPartition.Query]
-    ) async throws -> [(id: Int64, score: Double)] {
-        // Deeper than asked for: fusing needs to see beyond the first page of either ranking, and duplicates fall away.
+        _ tenant: TenantStore, _ request: SearchRequest, _ embeddings: [[Float]]
+    ) async throws -> [RankedChunk] {
+        // Deeper than asked for: the best by both measures need not be among the first by either, and duplicates fall away.
         let depth = max(50, request.maxResults * 4)
-        let found = try await BlockingWork.run {
-            try Set(request.vectorStoreIDs).sorted().map { id in
-                try self.partition(id).candidates(queries, limit: depth, in: tenant.database)
+        let embedder = embedder
+        let rankings = try await BlockingWork.run {
+            let queries = request.queries.enumerated().map { index, text in
+                SearchPartition.Query(
+                    terms: request.mode == .vector ? [] : WordTokenizer.searchTerms(text),
+                    embedding: embeddings.isEmpty ? nil : embeddings[index])
+            }
+            return try Set(request.vectorStoreIDs).sorted().flatMap { id in
+                try self.partition(id).rank(queries, isRead: embedder.reads, depth: depth, in: tenant.database)
             }
         }
-        let byQuery = queries.indices.map { query in found.map { $0[query] } }
-        return SearchRanking.rank(byQuery, mode: request.mode).filter { $0.score >= request.scoreThreshold }
+        return SearchRanking.merge(rankings).filter { $0.score >= request.scoreThreshold }
     }
 }
 
@@ -63,7 +65,7 @@ extension TenantStore {
     }
 
     /// Reads ranked chunks until `limit` different ones are found. Those deleted in the meantime are passed over.
-    func hits(_ ranked: [(id: Int64, score: Double)], limit: Int) async throws -> Found {
+    func hits(_ ranked: [RankedChunk], limit: Int) async throws -> Found {
         try await read { db in
             let statement = try db.makeStatement(
                 sql: """
@@ -75,12 +77,12 @@ extension TenantStore {
                     """)
             var found = Found()
             var seen: Set<[String]> = []
-            for (id, score) in ranked where found.hits.count < limit {
-                guard let row = try Row.fetchOne(statement, arguments: [id]) else {
+            for chunk in ranked where found.hits.count < limit {
+                guard let row = try Row.fetchOne(statement, arguments: [chunk.id]) else {
                     found.isStale = true
                     continue
                 }
-                let hit = try SearchHit(row: row, score: score)
+                let hit = try SearchHit(row: row, score: chunk.score)
                 if seen.insert([hit.sha256] + hit.headings).inserted { found.hits.append(hit) }
             }
             return found

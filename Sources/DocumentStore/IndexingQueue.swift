@@ -187,9 +187,13 @@ final class IndexingQueue: Sendable {
         }
         guard try await claim.lease.store.isWanted(job) else { return .unwanted }
         let stored = try await claim.lease.store.nextChunks(job, limit: Self.embeddingBatch)
-        var chunks = try await claim.lease.store.fillKnown(
-            stored.map { PendingChunk(id: $0.id, input: IndexedText.make(text: $0.text, headings: $0.headings)) })
-        try await embed(&chunks, store.embedder)
+        let embedder = store.embedder
+        let pending = try stored.map {
+            let input = try IndexedText.embedded(text: $0.text, headings: $0.headings, by: embedder)
+            return PendingChunk(id: $0.id, input: input)
+        }
+        var chunks = try await claim.lease.store.fillKnown(pending)
+        try await embed(&chunks, embedder)
         return try await claim.lease.store.store(job, chunks)
     }
 
@@ -208,8 +212,8 @@ final class IndexingQueue: Sendable {
         let chunks = try await BlockingWork.run {
             let text = try TextExtractor.extract(
                 content.bytes, filename: content.file.filename, contentType: content.file.contentType)
-            let chunker = try Chunker(
-                parameters: .init(maxTokens: job.maxChunkTokens, overlapTokens: job.overlapTokens))
+            let wanted = Chunker.Parameters(maxTokens: job.maxChunkTokens, overlapTokens: job.overlapTokens)
+            let chunker = try Chunker(parameters: IndexedText.chunking(wanted, for: embedder))
             return try chunker.chunks(of: text, maxChunks: maxChunks, tokenCount: embedder.tokenCount)
         }
         try Task.checkCancellation()

@@ -10,20 +10,12 @@ import VectorIndex
 /// differ, drops the attachments that are gone and reads those that are new; a completed attachment's chunks never
 /// change. So no change needs to be announced, and what a search finds is never older than its start.
 final class SearchPartition: Sendable {
-    /// Chunk ids with their scores, best first.
-    struct Candidates: Sendable {
-        /// Cosine, -1...1.
-        var byVector: [(id: Int64, score: Double)] = []
-        /// BM25, above 0.
-        var byTerms: [(id: Int64, score: Double)] = []
-    }
-
     /// What to look for.
     struct Query: Sendable {
-        var text: String
+        /// Empty when only vectors count.
+        var terms: [SearchTerm]
         /// Nil when only terms count.
         var embedding: [Float]?
-        var usesTerms: Bool
     }
 
     private struct State {
@@ -43,23 +35,20 @@ final class SearchPartition: Sendable {
         state = Mutex(State(vectors: FlatVectorIndex(dimension: dimension)))
     }
 
-    /// The best `limit` chunks by each index, for each query. Blocks: call it off the cooperative pool.
+    /// The chunks found for each query, best first: at most `depth` by each index. Blocks: call it off the cooperative
+    /// pool.
     ///
     /// - Parameter database: That of the vector store's tenant, which may have been closed and opened since.
     /// - Throws: `notFound` when the vector store is gone; errors of the database.
-    func candidates(_ queries: [Query], limit: Int, in database: DatabasePool) throws -> [Candidates] {
+    func rank(
+        _ queries: [Query], isRead: (String) -> Bool, depth: Int, in database: DatabasePool
+    ) throws -> [[RankedChunk]] {
         try state.withLock { state in
             try synchronise(&state, database)
             return try queries.map { query in
-                var found = Candidates()
-                if let embedding = query.embedding {
-                    found.byVector = try state.vectors.search(embedding, limit: limit).map { ($0.id, Double($0.score)) }
-                }
-                if query.usesTerms {
-                    let terms = WordTokenizer.queryTerms(query.text)
-                    found.byTerms = state.terms.search(terms: terms, limit: limit).map { ($0.id, $0.score) }
-                }
-                return found
+                try SearchRanking.rank(
+                    terms: query.terms, embedding: query.embedding, in: state.terms, state.vectors, isRead: isRead,
+                    depth: depth)
             }
         }
     }

@@ -1,12 +1,13 @@
 /// A search over vector stores of one tenant.
 package struct SearchRequest: Sendable {
-    /// How candidates are found and what a score means; always 0...1, greater is closer.
+    /// How chunks are found and what a score means. It is always 0...1, greater is closer, and means the same from one
+    /// question to the next: see `RelevanceScore`.
     package enum Mode: Sendable, CaseIterable {
-        /// Both rankings, fused by reciprocal rank; the score is the fused one over the greatest possible (first in both).
+        /// By vectors and by words; the score is the weighted mean of the other two.
         case hybrid
-        /// Exact vectors; the score is the cosine, negative ones left out.
+        /// By vectors; the score is the cosine, negative ones left out.
         case vector
-        /// BM25; the score s of the formula becomes s / (s + 4), which is ½ for a clear match of one rare term.
+        /// By words (BM25); the score is the share of what the question's words weigh that the chunk has.
         case lexical
     }
 

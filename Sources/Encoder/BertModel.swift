@@ -8,13 +8,18 @@ import Tensors
 ///
 /// Sequences of different lengths are laid one behind the other, so that the linear layers see one matrix of all
 /// tokens and no padding; attention goes sequence by sequence. Letters: T tokens of the pass, D hidden size, F
-/// intermediate size, H heads, dh head width.
+/// intermediate size, H heads, dh head width, R rows of a block.
+///
+/// A layer is two parallel regions: attention, a head of a sequence at a time, and everything else, a block of rows at a
+/// time, so that what a block needs stays in the cache from one matrix to the next. BLAS runs single-threaded below:
+/// its own threads would meet after every product and leave the parts between to one of them.
 ///
 /// Owned and called by one thread.
 final class BertModel {
     let configuration: EncoderConfiguration
     private let weights: EncoderWeights
     private let classifier: ClassifierWeights?
+    private let workers: RowWorkers
     private var scratch = Scratch()
 
     /// Space of a pass; grows to the largest pass and stays.
@@ -27,18 +32,29 @@ final class BertModel {
         var queryKeyValue = FloatBuffer(count: 0)
         /// [T, D]
         var context = FloatBuffer(count: 0)
-        /// [T, F]
-        var intermediate = FloatBuffer(count: 0)
-        /// [T, D]
-        var output = FloatBuffer(count: 0)
-        /// [longest, longest rounded up to whole lanes]
-        var scores = FloatBuffer(count: 0)
+        /// One for each worker.
+        var own: [WorkerScratch] = []
     }
 
-    init(configuration: EncoderConfiguration, file: SafetensorsFile) throws {
+    /// Space of one worker.
+    private struct WorkerScratch {
+        /// [R, F]
+        var intermediate: FloatBuffer
+        /// [R, D]
+        var output: FloatBuffer
+        /// [longest, longest rounded up to whole lanes]
+        var scores: FloatBuffer
+    }
+
+    /// - Parameter threads: Threads of a pass, the caller's included.
+    init(configuration: EncoderConfiguration, file: SafetensorsFile, threads: Int) throws {
         self.configuration = configuration
         weights = try EncoderWeights(file: file, configuration: configuration)
         classifier = try ClassifierWeights(file: file, configuration: configuration)
+        workers = RowWorkers(threads: threads)
+        OpenBLASKernels.prepare()
+        // OpenBLAS keeps one such number per process.
+        openblas_set_num_threads(1)
     }
 
     /// Whether the model scores pairs of texts.
@@ -123,12 +139,15 @@ final class BertModel {
             scratch.hidden = FloatBuffer(count: tokens * width)
             scratch.queryKeyValue = FloatBuffer(count: tokens * 3 * width)
             scratch.context = FloatBuffer(count: tokens * width)
-            scratch.intermediate = FloatBuffer(count: tokens * configuration.intermediateSize)
-            scratch.output = FloatBuffer(count: tokens * width)
         }
-        if longest > scratch.longest {
+        if longest > scratch.longest || scratch.own.isEmpty {
             scratch.longest = longest
-            scratch.scores = FloatBuffer(count: longest * Self.wholeLanes(longest))
+            scratch.own = (0..<workers.threads).map { _ in
+                WorkerScratch(
+                    intermediate: FloatBuffer(count: RowWorkers.greatestBlock * configuration.intermediateSize),
+                    output: FloatBuffer(count: RowWorkers.greatestBlock * width),
+                    scores: FloatBuffer(count: longest * Self.wholeLanes(longest)))
+            }
         }
     }
 
@@ -150,64 +169,84 @@ final class BertModel {
                 row += 1
             }
         }
-        norm(weights.embeddingNorm, nil, row)
+        norm(weights.embeddingNorm, scratch.hidden.base, nil, row)
     }
 
     private func forward(_ layer: EncoderWeights.Layer, _ sequences: [[UInt32]], _ tokens: Int) {
-        linear(layer.queryKeyValue, scratch.hidden, into: scratch.queryKeyValue, tokens)
+        let width = configuration.hiddenSize
+        let scratch = scratch
+        workers.forEachBlock(of: tokens) { _, rows in
+            linear(
+                layer.queryKeyValue, scratch.hidden.base + rows.lowerBound * width,
+                into: scratch.queryKeyValue.base + rows.lowerBound * 3 * width, rows.count)
+        }
+        var firsts: [Int] = []
         var first = 0
         for sequence in sequences {
-            attend(first: first, count: sequence.count)
+            firsts.append(first)
             first += sequence.count
         }
-        linear(layer.attentionOutput, scratch.context, into: scratch.output, tokens)
-        norm(layer.attentionNorm, scratch.output, tokens)
-        linear(layer.intermediate, scratch.hidden, into: scratch.intermediate, tokens)
-        VectorMath.gelu(scratch.intermediate.base, count: tokens * configuration.intermediateSize)
-        linear(layer.output, scratch.intermediate, into: scratch.output, tokens)
-        norm(layer.outputNorm, scratch.output, tokens)
+        let heads = configuration.headCount
+        workers.forEach(sequences.count * heads, tokens: tokens) { worker, index in
+            let sequence = index / heads
+            attend(
+                first: firsts[sequence], count: sequences[sequence].count, head: index % heads,
+                scores: scratch.own[worker].scores.base)
+        }
+        workers.forEachBlock(of: tokens) { worker, rows in
+            let own = scratch.own[worker]
+            let hidden = scratch.hidden.base + rows.lowerBound * width
+            linear(
+                layer.attentionOutput, scratch.context.base + rows.lowerBound * width, into: own.output.base, rows.count
+            )
+            norm(layer.attentionNorm, hidden, own.output.base, rows.count)
+            linear(layer.intermediate, hidden, into: own.intermediate.base, rows.count)
+            VectorMath.gelu(own.intermediate.base, count: rows.count * configuration.intermediateSize)
+            linear(layer.output, own.intermediate.base, into: own.output.base, rows.count)
+            norm(layer.outputNorm, hidden, own.output.base, rows.count)
+        }
     }
 
-    /// output[tokens, outputs] = input[tokens, inputs] · Wᵀ + b
+    /// output[rows, outputs] = input[rows, inputs] · Wᵀ + b
     private func linear(
-        _ layer: EncoderWeights.Linear, _ input: FloatBuffer, into output: FloatBuffer, _ tokens: Int
+        _ layer: EncoderWeights.Linear, _ input: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>,
+        _ rows: Int
     ) {
-        for row in 0..<tokens {
-            (output.base + row * layer.outputs).update(from: layer.bias.base, count: layer.outputs)
+        for row in 0..<rows {
+            (output + row * layer.outputs).update(from: layer.bias.base, count: layer.outputs)
         }
         cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasTrans, Int32(tokens), Int32(layer.outputs), Int32(layer.inputs), 1,
-            input.base, Int32(layer.inputs), layer.weight.base, Int32(layer.inputs), 1, output.base,
-            Int32(layer.outputs))
+            CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows), Int32(layer.outputs), Int32(layer.inputs), 1,
+            input, Int32(layer.inputs), layer.weight.base, Int32(layer.inputs), 1, output, Int32(layer.outputs))
     }
 
-    private func norm(_ norm: EncoderWeights.LayerNorm, _ residual: FloatBuffer?, _ tokens: Int) {
+    /// hidden = LayerNorm(hidden + residual)
+    private func norm(
+        _ norm: EncoderWeights.LayerNorm, _ hidden: UnsafeMutablePointer<Float>, _ residual: UnsafePointer<Float>?,
+        _ rows: Int
+    ) {
         VectorMath.addLayerNorm(
-            scratch.hidden.base, residual.map { UnsafePointer($0.base) }, weight: norm.weight.base,
-            bias: norm.bias.base, rows: tokens, columns: configuration.hiddenSize,
-            epsilon: configuration.layerNormEpsilon)
+            hidden, residual, weight: norm.weight.base, bias: norm.bias.base, rows: rows,
+            columns: configuration.hiddenSize, epsilon: configuration.layerNormEpsilon)
     }
 
-    /// Self-attention of the sequence at rows `first..<first + count`, head by head: every token sees every other.
-    private func attend(first: Int, count: Int) {
+    /// Self-attention of one head of the sequence at rows `first..<first + count`: every token sees every other.
+    private func attend(first: Int, count: Int, head: Int, scores: UnsafeMutablePointer<Float>) {
         let width = configuration.hiddenSize
         let headWidth = configuration.headWidth
         let stride = Self.wholeLanes(count)
         let scale = 1 / Float(headWidth).squareRoot()
-        let scores = scratch.scores.base
-        for head in 0..<configuration.headCount {
-            let query = scratch.queryKeyValue.base + first * 3 * width + head * headWidth
-            let key = query + width
-            let value = key + width
-            cblas_sgemm(
-                CblasRowMajor, CblasNoTrans, CblasTrans, Int32(count), Int32(count), Int32(headWidth), scale, query,
-                Int32(3 * width), key, Int32(3 * width), 0, scores, Int32(stride))
-            for row in 0..<count { VectorMath.softmax(scores + row * stride, count: count) }
-            cblas_sgemm(
-                CblasRowMajor, CblasNoTrans, CblasNoTrans, Int32(count), Int32(headWidth), Int32(count), 1, scores,
-                Int32(stride), value, Int32(3 * width), 0, scratch.context.base + first * width + head * headWidth,
-                Int32(width))
-        }
+        let query = scratch.queryKeyValue.base + first * 3 * width + head * headWidth
+        let key = query + width
+        let value = key + width
+        cblas_sgemm(
+            CblasRowMajor, CblasNoTrans, CblasTrans, Int32(count), Int32(count), Int32(headWidth), scale, query,
+            Int32(3 * width), key, Int32(3 * width), 0, scores, Int32(stride))
+        for row in 0..<count { VectorMath.softmax(scores + row * stride, count: count) }
+        cblas_sgemm(
+            CblasRowMajor, CblasNoTrans, CblasNoTrans, Int32(count), Int32(headWidth), Int32(count), 1, scores,
+            Int32(stride), value, Int32(3 * width), 0, scratch.context.base + first * width + head * headWidth,
+            Int32(width))
     }
 
     /// Mean over a sequence's tokens, scaled to unit length.

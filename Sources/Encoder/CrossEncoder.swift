@@ -1,4 +1,3 @@
-import COpenBLAS
 import Dispatch
 import ModelFiles
 import Tokenization
@@ -6,7 +5,7 @@ import Tokenization
 /// A reranker: the relevance of a document to a query by a BERT classifier that reads both at once, such as the MS MARCO
 /// MiniLM models.
 ///
-/// Compute runs on one dedicated queue, never on the cooperative pool; BLAS uses `threads` threads below it.
+/// Compute runs on one dedicated queue, never on the cooperative pool, in `threads` threads.
 // @unchecked: `model` is touched on `queue` only; everything else is immutable.
 package final class CrossEncoder: @unchecked Sendable {
     /// Pairs of one call.
@@ -35,7 +34,7 @@ package final class CrossEncoder: @unchecked Sendable {
     /// Loads `model.safetensors`, `config.json` and `vocab.txt` from a directory.
     ///
     /// - Parameters:
-    ///   - threads: BLAS threads, 1...256; OpenBLAS keeps one such number per process.
+    ///   - threads: Threads of a pass, 1...256.
     ///   - maxTokens: Longest pair; nil: as many as the model has positions for.
     /// - Throws: `modelUnreadable`, `unsupportedModel`, `invalidInput`; errors of the model's files.
     package init(directory: String, threads: Int = 1, maxTokens requested: Int? = nil) throws {
@@ -52,13 +51,12 @@ package final class CrossEncoder: @unchecked Sendable {
         tokenizer = try WordPieceTokenizer(
             vocabularyPath: "\(directory)/vocab.txt", maxLength: configuration.maxPositions)
         model = try BertModel(
-            configuration: configuration, file: SafetensorsFile(path: "\(directory)/model.safetensors"))
+            configuration: configuration, file: SafetensorsFile(path: "\(directory)/model.safetensors"),
+            threads: threads)
         guard model.isClassifier else {
             throw EncoderError(
                 code: .unsupportedModel, message: "the model has no classifier, expected a cross-encoder")
         }
-        OpenBLASKernels.prepare()
-        openblas_set_num_threads(Int32(threads))
     }
 
     /// The model's input for a pair. A pair that is too long loses the end of the document, and of the query only when it

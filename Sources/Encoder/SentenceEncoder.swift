@@ -1,4 +1,3 @@
-import COpenBLAS
 import Dispatch
 import ModelFiles
 import Synchronization
@@ -6,7 +5,7 @@ import Tokenization
 
 /// Sentence embeddings by a BERT-family encoder, such as all-MiniLM-L6-v2.
 ///
-/// Compute runs on one dedicated queue, never on the cooperative pool; BLAS uses `threads` threads below it. Texts that
+/// Compute runs on one dedicated queue, never on the cooperative pool, in `threads` threads. Texts that
 /// wait together are computed together, interactive ones before background ones, in passes of bounded size, so that a
 /// search never waits for more than one pass of indexing.
 // @unchecked: `model` is touched on `queue` only; everything else is immutable or guarded by its Mutex.
@@ -22,8 +21,15 @@ package final class SentenceEncoder: @unchecked Sendable {
     package let maxTokens: Int
     /// Ids a token may have: `0..<vocabularySize`.
     package let vocabularySize: Int
+    /// Tokens read of a text, without the marks.
+    package var maxTextTokens: Int { maxTokens - 2 }
+
+    /// Ideographs in the vocabulary of a model that was trained on them: Chinese BERT has 7,000, the uncased English one 244
+    /// that say nothing, and both cut text into single ones.
+    private static let leastIdeographs = 2000
 
     private let tokenizer: WordPieceTokenizer
+    private let readsIdeographs: Bool
     private let startTokenID: UInt32
     private let endTokenID: UInt32
     private let model: BertModel
@@ -35,7 +41,7 @@ package final class SentenceEncoder: @unchecked Sendable {
     /// Loads `model.safetensors`, `config.json` and `vocab.txt` from a directory.
     ///
     /// - Parameters:
-    ///   - threads: BLAS threads, 1...256; OpenBLAS keeps one such number per process.
+    ///   - threads: Threads of a pass, 1...256.
     ///   - requested: Longest sequence, at most what the model has positions for; nil: 256, or all positions if fewer.
     /// - Throws: `modelUnreadable`, `unsupportedModel`, `invalidInput`; errors of the model's files.
     package init(directory: String, threads: Int = 1, maxTokens requested: Int? = nil) throws {
@@ -59,17 +65,37 @@ package final class SentenceEncoder: @unchecked Sendable {
         }
         (startTokenID, endTokenID) = (marks[0], marks[1])
         model = try BertModel(
-            configuration: configuration, file: SafetensorsFile(path: "\(directory)/model.safetensors"))
+            configuration: configuration, file: SafetensorsFile(path: "\(directory)/model.safetensors"),
+            threads: threads)
         dimension = configuration.hiddenSize
         vocabularySize = configuration.vocabularySize
         self.maxTokens = maxTokens
-        OpenBLASKernels.prepare()
-        openblas_set_num_threads(Int32(threads))
+        readsIdeographs = Self.ideographCount(tokenizer) >= Self.leastIdeographs
     }
 
     /// Tokens of a text, without start and end marks and without any limit.
     package func tokenCount(_ text: String) -> Int {
         tokenizer.encode(text, parseSpecial: false, addSpecial: false).count
+    }
+
+    /// Whether the model has `word` as a token of its own, and was trained on the script.
+    package func reads(_ word: String) -> Bool {
+        if !readsIdeographs, word.unicodeScalars.contains(where: { Self.isUnspaced($0.value) }) { return false }
+        let tokens = tokenizer.encode(word, parseSpecial: false, addSpecial: false)
+        return tokens.count == 1 && tokens[0] != tokenizer.specialToken("[UNK]")
+    }
+
+    private static func ideographCount(_ tokenizer: WordPieceTokenizer) -> Int {
+        (0..<UInt32(tokenizer.vocabularySize)).count { token in
+            let text = String(decoding: tokenizer.bytes(of: token).dropFirst(), as: UTF8.self).unicodeScalars
+            return text.count == 1 && (text.first.map { isUnspaced($0.value) } ?? false)
+        }
+    }
+
+    /// Kana and ideographs, of which a tokeniser of this kind makes a token each.
+    private static func isUnspaced(_ value: UInt32) -> Bool {
+        (0x3041...0x30FF).contains(value) || (0x3400...0x9FFF).contains(value) || (0xF900...0xFAFF).contains(value)
+            || (0x20000...0x3FFFF).contains(value)
     }
 
     /// Embeds texts.

@@ -47,7 +47,7 @@ package struct BM25Index: Sendable {
         var isAlive: Bool
     }
 
-    private let parameters: Parameters
+    package let parameters: Parameters
     private var termNumbers: [String: Int32] = [:]
     /// Postings by term number, in order of slot; those of removed documents stay until the next compaction.
     private var postings: [[Posting]] = []
@@ -70,7 +70,7 @@ package struct BM25Index: Sendable {
         let slot = Int32(documents.count)
         var frequencies: [Int32: Int32] = [:]
         var length: Int32 = 0
-        for term in WordTokenizer.terms(text) {
+        for term in WordTokenizer.indexTerms(text) {
             frequencies[number(of: term), default: 0] += 1
             length += 1
         }
@@ -99,19 +99,71 @@ package struct BM25Index: Sendable {
 
     /// The best `limit` documents with a score above zero, greatest first; equal scores by ascending id.
     package func search(_ query: String, limit: Int, where isAllowed: ((Int64) -> Bool)? = nil) -> [Hit] {
-        search(terms: WordTokenizer.terms(query), limit: limit, where: isAllowed)
+        search(terms: WordTokenizer.questionTerms(query), limit: limit, where: isAllowed)
     }
 
     /// As `search(_:limit:where:)`, for terms made by `WordTokenizer`.
     package func search(terms: [String], limit: Int, where isAllowed: ((Int64) -> Bool)? = nil) -> [Hit] {
         guard limit > 0, !slots.isEmpty else { return [] }
+        return best(scores(terms), limit: limit, where: isAllowed)
+    }
+
+    /// What the index says about a question, with what is needed to compare it with other questions.
+    package struct Answer: Sendable {
+        /// The best documents, as of `search`.
+        package var hits: [Hit] = []
+        /// Scores of the documents that were asked for besides; those without a term of the question are missing.
+        package var scores: [Int64: Double] = [:]
+        /// What the question's terms weigh together: Σ idf, an unseen term like one that is seen once. No score reaches it.
+        package var mass = 0.0
+        /// 0...1: the weight of the heaviest term that an embedding says nothing about, over that of a term seen once.
+        package var decisiveness = 0.0
+    }
+
+    /// Answers a question.
+    ///
+    /// - Parameters:
+    ///   - limit: Most hits.
+    ///   - others: Documents whose scores are wanted as well.
+    ///   - isRead: Whether the encoder has a word as a token of its own; see `SearchTerm.isOpaque`.
+    package func answer(
+        _ question: [SearchTerm], limit: Int, others: [Int64] = [], isRead: (String) -> Bool = { _ in true }
+    ) -> Answer {
+        var answer = Answer()
+        guard !slots.isEmpty else { return answer }
+        let heaviest = Self.idf(documents: Double(slots.count), frequency: 1)
+        for term in question {
+            let frequency = termNumbers[term.text].map { documentFrequencies[Int($0)] } ?? 0
+            let idf = Self.idf(documents: Double(slots.count), frequency: Double(max(1, frequency)))
+            answer.mass += idf
+            if idf / heaviest > answer.decisiveness,
+                term.isOpaque(isPresent: frequency > 0, isRead: isRead(term.surface))
+            {
+                answer.decisiveness = idf / heaviest
+            }
+        }
+        let scores = scores(question.map(\.text))
+        answer.hits = best(scores, limit: limit, where: nil)
+        for id in others {
+            if let slot = slots[id], scores.bySlot[Int(slot)] > 0 { answer.scores[id] = scores.bySlot[Int(slot)] }
+        }
+        return answer
+    }
+
+    /// Scores of all documents.
+    private struct Scores {
+        var bySlot: [Double]
+        /// Slots with a score above zero.
+        var touched: [Int32] = []
+    }
+
+    private func scores(_ terms: [String]) -> Scores {
         var queryTerms: [Int32: Double] = [:]
         for term in terms {
             if let number = termNumbers[term] { queryTerms[number, default: 0] += 1 }
         }
         let averageLength = max(Double(totalLength) / Double(slots.count), .leastNonzeroMagnitude)
-        var scores = [Double](repeating: 0, count: documents.count)
-        var touched: [Int32] = []
+        var scores = Scores(bySlot: [Double](repeating: 0, count: documents.count))
         // In a fixed order, because floating-point sums depend on it.
         for (term, weight) in queryTerms.sorted(by: { $0.key < $1.key }) {
             let frequency = Double(documentFrequencies[Int(term)])
@@ -122,11 +174,15 @@ package struct BM25Index: Sendable {
                 let tf = Double(posting.termFrequency)
                 let length = Double(documents[slot].length) / averageLength
                 let norm = parameters.k1 * (1 - parameters.b + parameters.b * length)
-                if scores[slot] == 0 { touched.append(posting.slot) }
-                scores[slot] += idf * tf / (tf + norm)
+                if scores.bySlot[slot] == 0 { scores.touched.append(posting.slot) }
+                scores.bySlot[slot] += idf * tf / (tf + norm)
             }
         }
-        var hits = touched.map { Hit(id: documents[Int($0)].id, score: scores[Int($0)]) }
+        return scores
+    }
+
+    private func best(_ scores: Scores, limit: Int, where isAllowed: ((Int64) -> Bool)?) -> [Hit] {
+        var hits = scores.touched.map { Hit(id: documents[Int($0)].id, score: scores.bySlot[Int($0)]) }
         if let isAllowed { hits.removeAll { !isAllowed($0.id) } }
         hits.sort { $0.score != $1.score ? $0.score > $1.score : $0.id < $1.id }
         return Array(hits.prefix(limit))

@@ -10,6 +10,9 @@
 package struct Chunker: Sendable {
     /// Chunk sizes, in encoder tokens.
     package struct Parameters: Sendable, Equatable {
+        /// Smallest chunk size.
+        package static let leastTokens = 16
+
         /// Greatest tokens per chunk, 16...4,096.
         package var maxTokens: Int
         /// Tokens repeated from the chunk before, 0...maxTokens / 2.
@@ -22,7 +25,7 @@ package struct Chunker: Sendable {
 
         /// - Throws: `invalidParameter` naming the bound that is not kept.
         package func validate() throws {
-            guard (16...4096).contains(maxTokens) else {
+            guard (Self.leastTokens...4096).contains(maxTokens) else {
                 throw RetrievalError(
                     code: .invalidParameter, message: "the chunk size must be 16...4096 tokens, got \(maxTokens)")
             }
@@ -40,7 +43,7 @@ package struct Chunker: Sendable {
         package var text: String
         /// Byte range in the extracted text, without surrounding white space.
         package var range: Range<Int>
-        /// Titles of the headings in force where the chunk starts, outermost first.
+        /// The document's title and those of the headings in force where the chunk starts, outermost first.
         package var headings: [String]
         /// Tokens of `text` by the caller's count.
         package var tokenCount: Int
@@ -67,7 +70,7 @@ package struct Chunker: Sendable {
         try withoutActuallyEscaping(tokenCount) { count in
             var chunks: [Chunk] = []
             var units = UnitReader(text: text, maxUnitTokens: parameters.maxTokens, tokenCount: count)
-            var headings = HeadingPath(text.headings)
+            var headings = HeadingPath(text)
             var window: [Unit] = []
             /// Units at the front of the window that the chunk before already holds.
             var overlapped = 0
@@ -81,7 +84,11 @@ package struct Chunker: Sendable {
                     overlapped = 0
                     continue
                 }
-                let chunk = makeChunk(text, window, &cut, overlapped, count)
+                guard let chunk = makeChunk(text, window, &cut, overlapped, count) else {
+                    window.removeFirst(overlapped)
+                    overlapped = 0
+                    continue
+                }
                 guard chunks.count < maxChunks else {
                     throw RetrievalError(
                         code: .invalidFile, message: "the document gives more than \(maxChunks) chunks")
@@ -136,15 +143,16 @@ package struct Chunker: Sendable {
     }
 
     /// Makes the chunk of the units before the cut. Counting word by word can differ from counting the whole by a few
-    /// tokens; then the cut moves back until the whole fits.
+    /// tokens; then the cut moves back until the whole fits. Nil when it does not fit because of what is repeated.
     private func makeChunk(
         _ text: ExtractedText, _ window: [Unit], _ cut: inout Cut, _ overlapped: Int, _ count: (String) -> Int
-    ) -> (text: String, range: Range<Int>, tokens: Int) {
+    ) -> (text: String, range: Range<Int>, tokens: Int)? {
         while true {
             let range = window[0].start..<window[cut.end - 1].end
             let string = text.text(in: range)
             let tokens = count(string)
-            if tokens <= parameters.maxTokens || cut.end <= overlapped + 1 { return (string, range, tokens) }
+            if tokens <= parameters.maxTokens { return (string, range, tokens) }
+            if cut.end <= overlapped + 1 { return overlapped > 0 ? nil : (string, range, tokens) }
             cut.end -= 1
             cut.isHard = false
         }
@@ -169,11 +177,13 @@ package struct Chunker: Sendable {
 /// The titles in force at ascending positions of a document.
 private struct HeadingPath {
     private let headings: [ExtractedText.Heading]
+    private let title: String?
     private var next = 0
     private var stack: [ExtractedText.Heading] = []
 
-    init(_ headings: [ExtractedText.Heading]) {
-        self.headings = headings
+    init(_ text: ExtractedText) {
+        headings = text.headings
+        title = text.title
     }
 
     mutating func path(at offset: Int) -> [String] {
@@ -182,6 +192,8 @@ private struct HeadingPath {
             stack.append(headings[next])
             next += 1
         }
+        // The title of a page is often its first heading as well.
+        if let title, stack.first?.title != title { return [title] + stack.map(\.title) }
         return stack.map(\.title)
     }
 }

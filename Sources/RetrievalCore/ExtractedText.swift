@@ -22,10 +22,13 @@ package struct ExtractedText: Sendable, Equatable {
     package var utf8: [UInt8]
     /// Headings in order of `start`.
     package var headings: [Heading]
+    /// The document's own title, above all headings; nil when it has none. It need not stand in the text.
+    package var title: String?
 
-    package init(utf8: [UInt8], headings: [Heading] = []) {
+    package init(utf8: [UInt8], headings: [Heading] = [], title: String? = nil) {
         self.utf8 = utf8
         self.headings = headings
+        self.title = title
     }
 
     /// The text of a byte range whose ends lie on character boundaries.

@@ -1,5 +1,6 @@
 /// Reads the visible text of an HTML page: paragraphs separated by blank lines, headings recorded, scripts, styles,
-/// the head and other invisible parts left out.
+/// the head and other invisible parts left out. The page's title is kept apart: it is no part of the text that spans and
+/// quotes refer to, unless there is no other.
 struct HTMLExtractor {
     /// Content of these is not shown, or not text.
     private static let skippedElements: Set<String> = [
@@ -31,6 +32,10 @@ struct HTMLExtractor {
     /// only the end tag of the same name can end it, so depth costs no memory.
     private var skipped: (name: String, depth: Int)?
     private var openHeading: (level: Int, start: Int)?
+    /// The page's title so far; the first one counts.
+    private var title: [UInt8] = []
+    private var isInTitle = false
+    private var hasTitle = false
 
     /// Extracts the text; `source` is valid UTF-8 with `\n` line ends.
     static func extract(_ source: [UInt8]) -> ExtractedText {
@@ -46,11 +51,22 @@ struct HTMLExtractor {
                 }
             }
             extractor.closeHeading()
-            return ExtractedText(utf8: extractor.out, headings: extractor.headings)
+            return extractor.result()
         }
     }
 
+    private func result() -> ExtractedText {
+        // As with other headings, a very long one is none.
+        let kept = title.count <= MarkdownHeadings.maxTitleBytes ? title : []
+        let name = String(decoding: kept, as: UTF8.self).split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        if name.isEmpty { return ExtractedText(utf8: out, headings: headings) }
+        return ExtractedText(utf8: out.isEmpty ? Array(name.utf8) : out, headings: headings, title: name)
+    }
+
     private mutating func start(_ name: String, selfClosing: Bool) {
+        // In the head, or before the text of a page without one; that of a drawing is skipped with the drawing.
+        let isOutside = skipped == nil ? out.isEmpty : skipped?.name == "head"
+        if name == "title", !selfClosing, !hasTitle, isOutside { (isInTitle, hasTitle) = (true, true) }
         if let current = skipped {
             if current.name == "head" {
                 if Self.headElements.contains(name) { return }
@@ -79,6 +95,7 @@ struct HTMLExtractor {
     }
 
     private mutating func end(_ name: String) {
+        if name == "title" { isInTitle = false }
         if let current = skipped {
             guard name == current.name else {
                 if current.name == "head" && (name == "html" || name == "body") { skipped = nil }
@@ -99,6 +116,7 @@ struct HTMLExtractor {
     }
 
     private mutating func text(_ source: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) {
+        if isInTitle { appendTitle(source, range) }
         if skipped != nil { return }
         var index = range.lowerBound
         while index < range.upperBound {
@@ -114,6 +132,20 @@ struct HTMLExtractor {
                 index += 2
             } else {
                 appendByte(byte)
+                index += 1
+            }
+        }
+    }
+
+    private mutating func appendTitle(_ source: UnsafeBufferPointer<UInt8>, _ range: Range<Int>) {
+        // One byte more than a title may have tells that it is too long.
+        var index = range.lowerBound
+        while index < range.upperBound, title.count <= MarkdownHeadings.maxTitleBytes {
+            if source[index] == 0x26, let reference = HTMLEntities.decode(source, at: index) {
+                title += reference.utf8
+                index += reference.length
+            } else {
+                title.append(source[index])
                 index += 1
             }
         }

@@ -1,15 +1,19 @@
-/// Finds the headings of a Markdown text (CommonMark's ATX and setext forms), outside fenced code.
+/// Finds the headings of a Markdown text (CommonMark's ATX and setext forms), outside fenced code, and the `title` of a YAML
+/// block before it.
 ///
 /// The text itself is kept as it is written: quotes from it then match the author's file.
 enum MarkdownHeadings {
     /// Longest heading title kept, in bytes; a longer line is text, not a heading.
     static let maxTitleBytes = 512
 
-    static func scan(_ text: [UInt8]) -> [ExtractedText.Heading] {
+    /// The headings, and the title.
+    static func scan(_ text: [UInt8]) -> (headings: [ExtractedText.Heading], title: String?) {
         var headings: [ExtractedText.Heading] = []
         var fence: (mark: UInt8, count: Int)?
         var previous: Range<Int>?
         var lineStart = 0
+        let matter = frontMatter(text)
+        if let matter { lineStart = matter.end }
         while lineStart < text.count {
             let lineEnd = text[lineStart...].firstIndex(of: 0x0A) ?? text.count
             let line = text[lineStart..<lineEnd]
@@ -34,7 +38,33 @@ enum MarkdownHeadings {
             }
             lineStart = lineEnd + 1
         }
-        return headings
+        return (headings, matter?.title)
+    }
+
+    /// Longest block of settings before a text, in lines.
+    private static let maxFrontMatterLines = 200
+
+    /// The title in the block between two lines of `---` that a text may begin with, and where the text behind it starts.
+    private static func frontMatter(_ text: [UInt8]) -> (title: String?, end: Int)? {
+        var title: String?
+        var start = 0
+        for number in 0..<maxFrontMatterLines where start < text.count {
+            let end = text[start...].firstIndex(of: 0x0A) ?? text.count
+            let line = trimmed(text[start..<end])
+            start = end + 1
+            if number == 0 {
+                guard line == "---" else { return nil }
+            } else if line == "---" || line == "..." {
+                return (title, min(start, text.count))
+            } else if line.hasPrefix("title:"), title == nil, line.utf8.count <= maxTitleBytes {
+                let value = trimmed(Array(line.utf8.dropFirst(6))[...])
+                let quote = value.first
+                let isQuoted = value.count > 1 && (quote == "\"" || quote == "'") && value.last == quote
+                title = isQuoted ? String(value.dropFirst().dropLast()) : value
+                if title?.isEmpty == true { title = nil }
+            }
+        }
+        return nil
     }
 
     /// Up to three spaces of indentation are allowed before any block mark.

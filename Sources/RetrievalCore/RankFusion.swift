@@ -1,4 +1,5 @@
-/// Reciprocal rank fusion: one ranking out of several that have no common scale.
+/// Reciprocal rank fusion: one ranking out of several that have no common scale. It ignores how far apart scores are, so the
+/// store ranks by `RelevanceScore`; this is what `fathom bench retrieval` compares it with.
 ///
 /// rrf(d) = Σ over the rankings of 1 / (k + rank of d), ranks from 1 (Cormack, Clarke & Büttcher, SIGIR 2009).
 package enum RankFusion {

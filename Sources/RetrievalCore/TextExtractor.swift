@@ -24,7 +24,9 @@ package enum TextExtractor {
         let extracted: ExtractedText
         switch format {
         case .plainText: extracted = ExtractedText(utf8: lines)
-        case .markdown: extracted = ExtractedText(utf8: lines, headings: MarkdownHeadings.scan(lines))
+        case .markdown:
+            let found = MarkdownHeadings.scan(lines)
+            extracted = ExtractedText(utf8: lines, headings: found.headings, title: found.title)
         case .html: extracted = HTMLExtractor.extract(lines)
         }
         guard extracted.utf8.contains(where: { !UTF8Scanner.isSpace($0) }) else {

@@ -10,7 +10,11 @@ struct EncoderEmbedder: TextEmbedder {
 
     var dimension: Int { encoder.dimension }
 
+    var maxTextTokens: Int { encoder.maxTextTokens }
+
     func tokenCount(_ text: String) -> Int { encoder.tokenCount(text) }
+
+    func reads(_ word: String) -> Bool { encoder.reads(word) }
 
     func embed(_ texts: [String], isBackground: Bool) async throws -> [[Float]] {
         do {

@@ -5,7 +5,7 @@ import ServiceSupport
 /// Settings of the store. Configuration keys, besides those of ``CommonConfiguration``:
 /// - `data`: directory of everything that is kept; needed.
 /// - `encoder`: directory of the sentence encoder (model.safetensors, config.json, vocab.txt); needed.
-/// - `threads`: BLAS threads of the encoder, 1...256, default: the processors, at most 8.
+/// - `threads`: threads of the encoder, 1...256, default: the processors, at most 8.
 /// - `max-file-megabytes`: size of one file, 1...1,024 MiB, default 64.
 /// - `max-files`: files of one tenant, default 10,000.
 /// - `max-vector-stores`: vector stores of one tenant, default 1,000.
@@ -27,7 +27,7 @@ package struct StoreServerConfiguration: Sendable {
 
     /// Directory of the encoder model.
     package var encoderDirectory: String
-    /// BLAS threads.
+    /// Threads of the encoder.
     package var threads: Int
     /// Where documents are kept, and the bounds.
     package var store: StoreConfiguration

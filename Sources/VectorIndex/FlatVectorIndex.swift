@@ -84,6 +84,24 @@ package struct FlatVectorIndex: Sendable {
         return best.sorted()
     }
 
+    /// The scores of some of the vectors, in the order of `ids`; nil for one that is not in the index. They are those of
+    /// `search`, bit for bit.
+    ///
+    /// - Throws: as `add(id:vector:)`, for the query.
+    package func scores(_ query: [Float], of ids: [Int64]) throws -> [Float?] {
+        let unit = try normalised(query)
+        return rows.withUnsafeBufferPointer { rows in
+            unit.withUnsafeBufferPointer { query in
+                guard let base = rows.baseAddress, let queryBase = query.baseAddress else {
+                    return ids.map { _ in nil }
+                }
+                return ids.map { id in
+                    rowOfID[id].map { Self.dot(base + $0 * dimension, queryBase, count: dimension) }
+                }
+            }
+        }
+    }
+
     private func normalised(_ vector: [Float]) throws -> [Float] {
         guard vector.count == dimension else {
             throw VectorIndexError(

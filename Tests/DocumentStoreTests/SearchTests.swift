@@ -1,6 +1,7 @@
 import DocumentStore
 import Foundation
 import RetrievalCore
+import Synchronization
 import Testing
 
 struct SearchTests {
@@ -209,6 +210,73 @@ struct SearchTests {
             #expect(try await searchAfter(30) == 0)
             #expect(try await searchAfter(30) == 60)
             #expect(try await searchAfter(59) == 60)
+        }
+    }
+
+    @Test("what is attached in larger chunks than the encoder reads is cut into more, titles included")
+    func neverCutSilently() async throws {
+        let embedder = TestEmbedder(maxTextTokens: 64)
+        try await StoreFixture.withStore(embedder: embedder) { store in
+            let body = (0..<400).map { "word\($0)" }.joined(separator: " ")
+            let title = (0..<30).map { "title\($0)" }.joined(separator: " ")
+            let text = "# \(title)\n\n\(body)\n\n# Blob\n\n\(String(repeating: "x9", count: 900)) needleword"
+            let file = try await store.upload(text, name: "long.md")
+            let collection = try await store.createVectorStore(tenant: "acme", name: "docs")
+            _ = try await store.attach(
+                tenant: "acme", fileID: file.id, to: collection.id,
+                chunking: .init(maxTokens: 800, overlapTokens: 400), attributesJSON: "")
+            try await store.waitUntilIndexed()
+            #expect(try await store.attachment(tenant: "acme", fileID: file.id, in: collection.id).status == .completed)
+            #expect(embedder.longest.withLock { $0 } <= 64)
+            for word in ["word0", "word399", "needleword"] {
+                let hits = try await store.search(
+                    tenant: "acme", .init(vectorStoreIDs: [collection.id], queries: [word], mode: .lexical))
+                #expect(hits.first?.text.contains(word) == true)
+            }
+        }
+    }
+
+    @Test("among near twins the one that is named comes first, and a threshold keeps the others out")
+    func namedTwin() async throws {
+        try await StoreFixture.withStore { store in
+            let collection = try await store.createVectorStore(tenant: "acme", name: "reports")
+            for number in 4001..<4061 {
+                let file = try await store.upload(
+                    "Report PPR-\(number) says that the pump in hall \(number % 7) leaks.", name: "\(number).txt")
+                _ = try await store.attach(tenant: "acme", fileID: file.id, to: collection.id)
+            }
+            try await store.waitUntilIndexed()
+            func search(_ query: String, _ threshold: Double = 0) async throws -> [SearchHit] {
+                try await store.search(
+                    tenant: "acme",
+                    .init(vectorStoreIDs: [collection.id], queries: [query], scoreThreshold: threshold))
+            }
+            for query in ["PPR-4048", "ppr4048", "what does report 4048 say", "ＰＰＲ－４０４８"] {
+                #expect(try await search(query).first?.filename == "4048.txt")
+                #expect(try await search(query, 0.4).map(\.filename) == ["4048.txt"])
+            }
+            #expect(try await search("PPR-9999", 0.4).isEmpty)
+        }
+    }
+
+    @Test("a page is found by its title, and its chunks name it")
+    func pageTitle() async throws {
+        try await StoreFixture.withStore { store in
+            let page =
+                "<html><head><title>Zeppelin rules</title></head><body><h1>Doors</h1><p>Keep shut.</p></body></html>"
+            let file = try await store.upload(page, name: "page.html")
+            let other = try await store.upload("Something about windows.", name: "other.txt")
+            let collection = try await store.createVectorStore(
+                tenant: "acme", name: "pages", fileIDs: [file.id, other.id])
+            try await store.waitUntilIndexed()
+            for mode in SearchRequest.Mode.allCases {
+                let hit = try #require(
+                    try await store.search(
+                        tenant: "acme", .init(vectorStoreIDs: [collection.id], queries: ["zeppelin"], mode: mode)
+                    ).first)
+                #expect(hit.filename == "page.html" && hit.headings == ["Zeppelin rules", "Doors"])
+                #expect(hit.text == "Doors\n\nKeep shut.")
+            }
         }
     }
 }

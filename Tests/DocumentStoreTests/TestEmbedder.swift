@@ -14,9 +14,19 @@ final class TestEmbedder: TextEmbedder {
     let gate = Gate()
     let failsIndexing = Mutex(false)
 
-    init(modelName: String = "test") { self.modelName = modelName }
+    /// What an embedding can hold.
+    let maxTextTokens: Int
+    /// Tokens of the longest text embedded so far.
+    let longest = Mutex(0)
+
+    init(modelName: String = "test", maxTextTokens: Int = 4096) {
+        self.modelName = modelName
+        self.maxTextTokens = maxTextTokens
+    }
 
     func tokenCount(_ text: String) -> Int { WordTokenizer.terms(text).count }
+
+    func reads(_ word: String) -> Bool { word.allSatisfy(\.isLetter) }
 
     func embed(_ texts: [String], isBackground: Bool) async throws -> [[Float]] {
         if isBackground {
@@ -24,6 +34,8 @@ final class TestEmbedder: TextEmbedder {
             if failsIndexing.withLock({ $0 }) { throw Failure() }
             indexed.withLock { $0 += texts.count }
         }
+        let greatest = texts.map(tokenCount).max() ?? 0
+        longest.withLock { $0 = max($0, greatest) }
         return texts.map { text in
             var vector = [Float](repeating: 0.001, count: dimension)
             for term in WordTokenizer.terms(text) {

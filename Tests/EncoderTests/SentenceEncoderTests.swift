@@ -167,4 +167,30 @@ struct SentenceEncoderTests {
             #expect(error?.code == .unsupportedModel)
         }
     }
+
+    @Test("any number of threads gives the same embeddings, for short texts and long")
+    func threads() async throws {
+        let texts = [
+            "one", String(repeating: "The pump in hall two leaks at the seal. ", count: 40), "Straße",
+            String(repeating: "valve ", count: 120),
+        ]
+        let expected = try await TestModel.encoder().embed(texts).vectors
+        for threads in [2, 3, 8] {
+            let encoder = try SentenceEncoder(directory: TestModel.directory, threads: threads)
+            let vectors = try await encoder.embed(texts + texts + texts).vectors
+            for (index, vector) in vectors.enumerated() {
+                let cosine = zip(vector, expected[index % texts.count]).reduce(0) { $0 + $1.0 * $1.1 }
+                #expect(cosine > 0.999_999)
+            }
+        }
+    }
+
+    @Test("words are read whole, codes, names and other scripts are not")
+    func reads() throws {
+        let encoder = try TestModel.encoder()
+        for word in ["pump", "pumps", "vacation", "28", "2010"] { #expect(encoder.reads(word), "\(word)") }
+        for word in ["4898", "ppr9087", "achterberg", "earplugs", "差", "出", "の", "하", "ไท", ""] {
+            #expect(!encoder.reads(word), "\(word)")
+        }
+    }
 }

@@ -17,10 +17,6 @@ struct BodyMemberTests {
         case .message:
             let message = object([("role", "user"), ("content", "Hi")])
             return (chat, ["messages": [message]], "messages[0].\(name)")
-        case .streamOptions:
-            return (
-                chat, ["messages": hello, "stream": true, "stream_options": object([])], "stream_options.\(name)"
-            )
         case .thinking:
             return (chat, ["messages": hello, "thinking": object([("type", "enabled")])], "thinking.\(name)")
         case .fileSearch:

@@ -27,6 +27,20 @@ import Testing
         #expect(narrowed.first?.keySentence == "Full-time employees get\n28 days of leave a year.")
     }
 
+    @Test("the chunk that the search found decides between sentences that embeddings cannot tell apart")
+    func followsTheScore() async throws {
+        var wrong = Self.evidence("Report PPR-4848 says the pump leaks.", id: "file-wrong")
+        var right = Self.evidence("Report PPR-4898 says the pump leaks.", id: "file-right")
+        (wrong.score, right.score) = (0.2, 0.9)
+        let narrowed = try await KeySentences.narrow([right, wrong], to: "PPR-4898") { texts in
+            // The wrong one is a little nearer.
+            texts.map { $0.contains("4848") ? [1, 0] : $0.contains("says") ? [0.9, 0.43589] : [1, 0] }
+        }
+        #expect(narrowed.first?.fileID == "file-right")
+        let cited = Citations.annotations(answer: "Unclear.", evidence: narrowed.reversed())
+        #expect(cited.map(\.fileID) == ["file-right"])
+    }
+
     @Test(
         "headings, list marks and sentences of a few words are no candidates; evidence without a sentence stays whole")
     func nothingToChoose() async throws {

@@ -108,7 +108,7 @@ struct BM25IndexTests {
             ("Hello, World!", ["hello", "world"]), ("The pumps' valves", ["the", "pump", "valve"]),
             ("employee's Don’t", ["employee", "dont"]), ("policies cities", ["policy", "city"]),
             ("glass bus shoes", ["glass", "bus", "shoes"]), ("ABC-123/x_9", ["abc", "123", "x", "9"]),
-            ("ÉTÉ Straße ΟΔΟΣ", ["été", "straße", "οδοσ"]), ("漢字かな", ["漢", "字", "か", "な"]),
+            ("ÉTÉ Straße ΟΔΟΣ", ["ete", "strasse", "οδοσ"]), ("漢字かな", ["漢", "字", "か", "な"]),
             ("''' 's", ["s"]), ("", []), ("नमस्ते", ["नमस्ते"]),
         ] as [(String, [String])])
     func terms(text: String, expected: [String]) {

@@ -142,4 +142,15 @@ struct ChunkerTests {
             check(extracted, chunks, max: max)
         }
     }
+
+    @Test("every chunk names the document's title and its section, once")
+    func titles() throws {
+        let filler = String(repeating: "words of a section go on and on. ", count: 20)
+        let page = "<head><title>Manual</title></head><h1>Manual</h1>\(filler)<h2>Doors</h2>\(filler)"
+        let (_, chunks) = try chunks(page, format: .html)
+        #expect(chunks.allSatisfy { $0.headings == ["Manual"] || $0.headings == ["Manual", "Doors"] })
+        #expect(chunks.last?.headings == ["Manual", "Doors"])
+        let (_, bare) = try self.chunks("<head><title>Manual</title></head><p>text", format: .html)
+        #expect(bare.map(\.headings) == [["Manual"]])
+    }
 }

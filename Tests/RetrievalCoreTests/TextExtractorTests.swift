@@ -135,11 +135,45 @@ struct TextExtractorTests {
 
                 quoted
                 """)
+        #expect(extracted.title == "T")
         #expect(extracted.headings.map(\.title) == ["Leave & rest", "Café €€ © &unknown; a < b <i>"])
         for heading in extracted.headings {
             let end = heading.start + heading.title.utf8.count
             #expect(extracted.text(in: heading.start..<end) == heading.title)
         }
+    }
+
+    @Test(
+        "a page's title is read without being part of its text",
+        arguments: [
+            ("<html><head><title>Travel &amp;\n rules</title></head><body><p>a</p>", "Travel & rules"),
+            ("<title>Bare</title><p>a</p>", "Bare"), ("<HEAD><TITLE>Upper</TITLE></HEAD>a", "Upper"),
+            ("<head><title>One</title><title>Two</title></head>a", "One"), ("<head><title></title></head>a", nil),
+            ("<body>a<svg><title>drawing</title></svg>", nil), ("a<title>late</title>", nil),
+            ("<head><title>\(String(repeating: "x", count: 600))</title></head>a", nil),
+            ("<head><title/><title>T</title></head>a", "T"),
+        ] as [(String, String?)])
+    func pageTitle(page: String, title: String?) throws {
+        let extracted = try extract(page, .html)
+        #expect(string(extracted) == "a")
+        #expect(extracted.title == title)
+        #expect(extracted.headings.isEmpty)
+    }
+
+    @Test("a page of nothing but a title is found by it")
+    func onlyTitle() throws {
+        #expect(string(try extract("<html><head><title>Lift plan</title></head><body></body>", .html)) == "Lift plan")
+    }
+
+    @Test("the title of a YAML block governs a Markdown text, and the block is no heading")
+    func frontMatter() throws {
+        let text = "---\ntitle: \"Lift plan\"\ndate: 2024\n---\n# Doors\ntext\n"
+        let extracted = try extract(text, .markdown)
+        #expect(extracted.title == "Lift plan")
+        #expect(extracted.headings.map(\.title) == ["Doors"])
+        #expect(string(extracted) == text)
+        #expect(try extract("---\nnot closed\n", .markdown).headings.isEmpty)
+        #expect(try extract("text\n---\nmore", .markdown).headings.map(\.title) == ["text"])
     }
 
     @Test(

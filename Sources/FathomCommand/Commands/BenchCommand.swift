@@ -6,8 +6,10 @@ import ModelRegistry
 /// `fathom bench`.
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bench", abstract: "Measures the engine, a start, the wire, or a gateway under load.",
-        subcommands: [EngineBench.self, StartBench.self, WireBench.self, HTTPBench.self])
+        commandName: "bench", abstract: "Measures the engine, a start, the wire, search, or a gateway under load.",
+        subcommands: [
+            EngineBench.self, StartBench.self, WireBench.self, RetrievalBench.self, HTTPBench.self,
+        ])
 }
 
 /// `fathom bench engine`.

@@ -6,9 +6,8 @@
 package enum BodyMembers {
     /// Where a member stands.
     package enum Place: Sendable, CaseIterable {
-        /// The body of `/v1/chat/completions`, one of its messages, its `stream_options` (of completions too), its
-        /// `thinking`, and its `file_search` tool.
-        case chat, message, streamOptions, thinking, fileSearch
+        /// The body of `/v1/chat/completions`, one of its messages, its `thinking`, and its `file_search` tool.
+        case chat, message, thinking, fileSearch
         /// The body of `/v1/completions`.
         case completions
         /// The body of `/v1/embeddings`.
@@ -95,7 +94,7 @@ package enum BodyMembers {
         Refused("reasoning_format", [.chat], neutral: ["auto", "parsed", "deepseek"]),
         Refused("include_reasoning", [.chat], neutral: [true]), Refused("separate_reasoning", [.chat], neutral: [true]),
         Refused("stream_reasoning", [.chat], neutral: [true]), Refused("thinking_budget", [.chat]),
-        Refused("budget_tokens", [.thinking]), Refused("continuous_usage_stats", [.streamOptions], neutral: [false]),
+        Refused("budget_tokens", [.thinking]),
         // Another model.
         Refused("lora_path", generation), Refused("adapter_id", generation),
         // Embeddings.

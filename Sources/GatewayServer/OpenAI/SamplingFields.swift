@@ -43,7 +43,6 @@ package struct GenerationParameters: Sendable, Equatable {
             guard streams else {
                 throw .invalid("'stream_options' is only allowed when 'stream' is true.", parameter: "stream_options")
             }
-            try BodyMembers.check(options, .streamOptions)
             includesUsage = try options.bool("include_usage") ?? false
         }
         returnsTokenIDs = try fields.bool("return_tokens_as_token_ids") ?? false

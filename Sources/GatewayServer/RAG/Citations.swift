@@ -19,7 +19,11 @@ package enum Citations {
     /// The annotations of `answer`, in its order; never empty when there is evidence: an answer that matches nothing
     /// cites the best source for an empty span at its end.
     package static func annotations(answer: String, evidence: [Evidence]) -> [Annotation] {
-        guard let top = evidence.first else { return [] }
+        // The first of those with the greatest score: evidence may be ordered by its sentences.
+        guard let greatest = evidence.map(\.score).max(), let top = evidence.first(where: { $0.score >= greatest })
+        else {
+            return []
+        }
         let scalars = Array(answer.unicodeScalars)
         let sources = evidence.map { Source($0) }
         var annotations: [Annotation] = []

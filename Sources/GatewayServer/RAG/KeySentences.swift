@@ -1,4 +1,5 @@
-/// Finds the sentences of the evidence that are nearest to a question, by their embeddings.
+/// Finds the sentences of the evidence that are nearest to a question, by their embeddings and by the score of their chunk:
+/// the search knows which report is meant when an embedding cannot tell their numbers apart.
 package enum KeySentences {
     /// Sentences given to the model.
     static let count = 2
@@ -8,6 +9,9 @@ package enum KeySentences {
     static let maximumCandidateCount = 64
     /// Fewest words of a candidate: headings and list marks say nothing.
     static let minimumWordCount = 4
+
+    /// What the score of a chunk counts at least, so that the order of its sentences is kept.
+    private static let leastScore = 0.01
 
     /// One sentence of the evidence.
     struct Candidate: Equatable {
@@ -31,7 +35,9 @@ package enum KeySentences {
         guard !candidates.isEmpty else { return evidence }
         let vectors = try await embed([question] + candidates.map { collapsed($0.text) })
         guard vectors.count == candidates.count + 1 else { return evidence }
-        let scores = vectors.dropFirst().map { dot($0, vectors[0]) }
+        let scores = zip(vectors.dropFirst(), candidates).map { vector, candidate in
+            max(0, Double(dot(vector, vectors[0]))) * max(leastScore, evidence[candidate.source].score)
+        }
         // Ties go to the better chunk and the earlier sentence.
         let order = candidates.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }
         return order.prefix(count).map { index in
