@@ -61,8 +61,8 @@ package final class WirePipelineLink: PipelineLink {
     }
 
     /// Three quarters of a frame; the rest is for block tables and parameters.
-    package static let maxHiddenByteCount = WireLimits().maxFrameBytes / 4 * 3
-    package let maxHiddenByteCount = WirePipelineLink.maxHiddenByteCount
+    package static let maxHiddenByteCount: Int = WireLimits().maxFrameBytes / 4 * 3
+    package var maxHiddenByteCount: Int { Self.maxHiddenByteCount }
 
     /// Whether there is a connection to the next stage, joined or not.
     package var isConnected: Bool { client.isConnected }
