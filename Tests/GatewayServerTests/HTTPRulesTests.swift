@@ -105,7 +105,7 @@ struct HTTPRulesTests {
             "7.1 a size beyond numbers", post + "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFF\r\n", 400,
             closes: true),
         Rule(
-            "6.1 identity is no transfer coding", post + "Transfer-Encoding: identity\r\n\r\n" + body, 400, closes: true
+            "6.1 identity is no transfer coding", post + "Transfer-Encoding: identity\r\n\r\n" + body, 501, closes: true
         ),
         Rule(
             "6.1 a coding that only looks like one", post + length + "Transfer-Encoding: xchunked\r\n\r\n" + body, 400,

@@ -46,7 +46,7 @@ package struct ListenError: Error, Sendable, CustomStringConvertible {
             case EADDRNOTAVAIL: reason = .foreignAddress
             default: return nil
             }
-        case is SocketAddressError: reason = .unknownHost
+        case is SocketAddressError, is SocketAddressError.UnknownHost: reason = .unknownHost
         default: return nil
         }
         self.init(host: host, port: port, reason: reason)
