@@ -20,10 +20,12 @@ package struct ModelImport: Sendable {
     package var replaces: Bool
     /// Follow links wherever they lead; else only inside the folder or its hub cache, see ``ModelLinks``.
     package var followsLinks: Bool
+    /// The manifest of the model that this is another name of; says where the files came from.
+    package var origin: ModelManifest?
 
     package init(
         path: String, reference: ModelReference, kind: ModelKind, copies: Bool = false, replaces: Bool = false,
-        followsLinks: Bool = false
+        followsLinks: Bool = false, origin: ModelManifest? = nil
     ) {
         self.path = path
         self.reference = reference
@@ -31,6 +33,7 @@ package struct ModelImport: Sendable {
         self.copies = copies
         self.replaces = replaces
         self.followsLinks = followsLinks
+        self.origin = origin
     }
 }
 
@@ -62,8 +65,9 @@ extension ModelRegistry {
             }
             let manifest = ModelManifest(
                 name: request.reference.name, kind: request.kind,
-                source: "file:" + URL(fileURLWithPath: request.path).lastPathComponent, files: entries,
-                modelVersion: request.reference.version)
+                source: request.origin?.source ?? "file:" + URL(fileURLWithPath: request.path).lastPathComponent,
+                files: entries, modelVersion: request.reference.version,
+                furtherSources: request.origin?.furtherSources)
             try manifest.validate(path: request.path)
             try DurableFiles.write(manifest.encoded(), path: staging + "/" + ModelManifest.fileName)
             try Self.swap(staging, into: folder)

@@ -93,6 +93,27 @@ struct CommandLineTests {
         }
     }
 
+    @Test("an installed model gets another name with all its files and its origin; a folder comes whole")
+    func importsWhole() async throws {
+        try await withTemporaryDirectory { scratch in
+            let source = try ModelRegistry.standard().textModel(ModelCatalogue.defaultTextModel).path
+            try FileManager.default.createDirectory(atPath: scratch + "/net", withIntermediateDirectories: true)
+            try FileManager.default.copyItem(atPath: source, toPath: scratch + "/net/model.gguf")
+            try write("Terms of use", to: scratch + "/net/LICENSE")
+            let registry = ModelRegistry(directory: scratch + "/models")
+            for arguments in [[scratch + "/net"], ["net", "--name", "Org/other", "--version", "2"]] {
+                let run = try await ClusterFixture.fathom(
+                    ["model", "import"] + arguments, scratch: scratch,
+                    environment: ["FATHOM_MODELS": registry.directory])
+                #expect(run.status == 0, "\(run.output)")
+            }
+            let other = try registry.manifest(of: "Org/other")
+            #expect(other.files.map(\.path) == ["LICENSE", "model.gguf"])
+            #expect(try other.source == registry.manifest(of: "net").source)
+            #expect(try registry.verify("Org/other").problems == [])
+        }
+    }
+
     @Test("quantising what is quantised into something larger is refused before anything is written")
     func refusesLossForNothing() async throws {
         try await withTemporaryDirectory { scratch in

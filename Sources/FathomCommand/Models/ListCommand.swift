@@ -108,7 +108,8 @@ extension ModelCommand {
         var followLinks = false
 
         func run() throws {
-            let path = try ModelLocation.path(source)
+            let registry = ModelRegistry.standard()
+            let path = try ModelLocation.path(source, registry: registry)
             let summary = try ModelSummary(path: path)
             let kind =
                 try kind.map { try ModelKind.parse($0) }
@@ -117,10 +118,13 @@ extension ModelCommand {
             guard let reference = ModelReference(name + (version.map { ":\($0)" } ?? "")) else {
                 throw ValidationError("\(name) is not a model name, choose one with --name: \(ModelName.rule)")
             }
-            let manifest = try ModelRegistry.standard().importModel(
+            // A folder comes whole, with licence and notes, and so does an installed model, which keeps its origin.
+            let isPath = FileManager.default.fileExists(atPath: source)
+            let manifest = try registry.importModel(
                 ModelImport(
-                    path: path, reference: reference, kind: kind, copies: copy, replaces: replace,
-                    followsLinks: followLinks))
+                    path: isPath ? source : registry.directory(of: source), reference: reference, kind: kind,
+                    copies: copy, replaces: replace, followsLinks: followLinks,
+                    origin: isPath ? nil : try registry.manifest(of: source)))
             Terminal.note(
                 "imported \(manifest.reference), \(manifest.files.count) files, \(ByteText.format(manifest.byteCount))")
         }
