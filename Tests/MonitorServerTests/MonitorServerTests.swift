@@ -25,7 +25,10 @@ struct MonitorServerTests {
             try ServiceConfiguration(
                 service: service,
                 options: .parsing(["--log-level", "critical", "--port", "\(port)"] + arguments),
-                flags: ["http-host": nil as String?, "http-port": 0, "interval": "200ms", "max-members": nil as Int?],
+                flags: [
+                    "http-host": nil as String?, "http-port": 0, "allowed-hosts": [] as [String], "interval": "200ms",
+                    "max-members": nil as Int?,
+                ],
                 environment: [:]))
     }
 
