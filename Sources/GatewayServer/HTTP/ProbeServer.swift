@@ -12,6 +12,8 @@ import Wire
 final class ProbeServer: Service {
     /// Connections served at once; more wait in the listener's queue.
     static let maximumConnectionCount = 64
+    /// A connection that says nothing for so long gives its place back.
+    static let idleTimeout = TimeAmount.seconds(90)
 
     private let host: String
     private let port: Int
@@ -35,7 +37,7 @@ final class ProbeServer: Service {
 
     func run() async throws {
         let application = Application(
-            responder: responder,
+            responder: responder, server: .http1(configuration: .init(idleTimeout: Self.idleTimeout)),
             configuration: .init(
                 address: .hostname(host, port: port), serverName: "fathom",
                 availableConnectionsDelegate: MaximumAvailableConnections(Self.maximumConnectionCount, logger: logger)),

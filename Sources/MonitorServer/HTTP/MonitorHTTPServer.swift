@@ -11,6 +11,8 @@ import Wire
 final class MonitorHTTPServer: Service {
     /// Connections served at once; more wait in the listener's queue.
     static let maxConnections = 256
+    /// A connection that says nothing for so long gives its place back.
+    static let idleTimeout = TimeAmount.seconds(90)
 
     private let configuration: MonitorConfiguration
     private let routes: MonitorRoutes
@@ -41,7 +43,7 @@ final class MonitorHTTPServer: Service {
     func run() async throws {
         defer { portsContinuation.finish() }
         let application = Application(
-            router: routes.router(),
+            router: routes.router(), server: .http1(configuration: .init(idleTimeout: Self.idleTimeout)),
             configuration: .init(
                 address: .hostname(configuration.httpHost, port: configuration.httpPort), serverName: "fathom-monitor",
                 availableConnectionsDelegate: MaximumAvailableConnections(Self.maxConnections, logger: logger)),
