@@ -8,7 +8,7 @@ FATHOM := .build/release/fathom
 help:
 	@echo "make demo     everything, from packages to a streamed answer with sources (DEMO_EXIT=1 ends after it)"
 	@echo "make build    release executables in .build/release"
-	@echo "make test     unit, integration and conformance tests"
+	@echo "make test     unit, integration, chart and conformance tests"
 	@echo "make sanitize the engine's tests under address, undefined-behaviour and thread sanitizers"
 	@echo "make check    formatting, hygiene, wire contract, Helm chart"
 	@echo "make fmt      format the sources"
