@@ -186,16 +186,22 @@ import Testing
         let link = LocalLink(stages: [1..<4, 4..<6])
         let stage = FakeStage(layers: 0..<1)
         let steps = Atomic(0)
+        let haveCome = DispatchSemaphore(value: 0)
         stage.onForward = { _ in
             let step = steps.add(1, ordering: .relaxed).newValue
+            // All have come before the link is lost: those that find none fail at once. Three steps later they have been seen.
+            if step == 1 { _ = haveCome.wait(timeout: .now() + 60) }
             // A first loss while prompts are computed, later ones while tokens are generated.
-            guard [2, 30, 41].contains(step) else { return }
+            guard [5, 30, 41].contains(step) else { return }
             link.down()
             link.up()
         }
         let engine = InferenceEngine(stage: stage, link: link, configuration: configuration(stages: 3))
         link.up()
-        let outcomes = try await outcomesTogether(engine, count: 17)
+        let generations = try (0..<17).map { try engine.submit(request($0)) }
+        haveCome.signal()
+        var outcomes: [Outcome] = []
+        for generation in generations { outcomes.append(await collect(generation)) }
         #expect(outcomes == alone)
         #expect(steps.load(ordering: .relaxed) > 41 && engine.status.requeuedSequences > 0)
         await engine.shutdown(deadline: .now + .seconds(5))
