@@ -79,12 +79,13 @@ final class TenantStore: Sendable {
     /// - Throws: `insufficientStorage` when the disk is full; nothing has changed then.
     func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         do {
-            let (value, counters) = try await database.write { db in
+            return try await database.write { db in
                 let value = try body(db)
-                return (value, try Self.count(db))
+                let counters = try Self.count(db)
+                // Set by the writer, one transaction after the other: two writes at once would set them in any order.
+                db.afterNextTransaction { _ in self.currentCounters.withLock { $0 = counters } }
+                return value
             }
-            currentCounters.withLock { $0 = counters }
-            return value
         } catch {
             throw DatabaseFailure.translate(error, directory)
         }
